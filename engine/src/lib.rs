@@ -1,7 +1,12 @@
 //! `g2-engine`: what a graph is and how it runs.
 //!
-//! The device-safe core (`real`, `noise`) is `no_std`: the same source becomes CPU and GPU code.
-#![cfg_attr(not(feature = "std"), no_std)]
+//! The device-safe core (`real`, `noise`, `region`) is `no_std` on a GPU: the same source becomes CPU and GPU code.
+//! The rest is the host's: a definition's static description is bound to sizes by `plan` and run by `cpu`.
+#![cfg_attr(target_arch = "nvptx64", no_std)]
 
 pub mod noise;
 pub mod real;
+pub mod region;
+
+#[cfg(not(target_arch = "nvptx64"))]
+pub mod cpu;

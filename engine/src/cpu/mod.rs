@@ -1,0 +1,4 @@
+//! cpu
+pub mod kernel;
+pub mod primitives;
+pub mod simd;
