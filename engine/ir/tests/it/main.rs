@@ -1,0 +1,5 @@
+//! The passes, checked against the interpreter.
+
+mod compile;
+mod models;
+mod random;
