@@ -2,27 +2,24 @@
 //!
 //! Only IEEE additions, multiplications, divisions, explicit fused multiply-adds, integer operations on the bits,
 //! and selects: no branch, no table, no panic, no wider type. rustc never contracts `a * b + c` on its own, so a
-//! scalar loop, AVX2 or AVX-512 lanes and PTX (`.rn` everywhere) give equal bits. "Equal" means equal bits, or NaN on
-//! both sides: the payload and the sign of a NaN are the hardware's.
+//! scalar loop, AVX2 and AVX-512 lanes give equal bits, and so must PTX, where all of these are `.rn`. "Equal" means
+//! equal bits, or NaN on both sides: the payload and the sign of a NaN are the hardware's.
 //!
 //! In a plain loop inside a `#[target_feature]` function everything here vectorises. Without FMA hardware the fused
-//! multiply-add is a library call: slow, same bits.
+//! multiply-add is a library call: slow, same bits. A crate compiled for nvptx64 needs the feature `core_float_math`.
 //!
 //! Call the functions through the trait (`T: Real`, or `Real::exp(x)`): on a concrete `f32`, `x.exp()` is std's method.
 //!
-//! Error bounds are in ulp of the exact result, where that is normal. Those of f32 are over **all** 2^32 inputs; those
-//! of f64 are the largest seen in a sample against 120-bit arithmetic, so a bound to rely on, not a proof.
+//! Errors are in ulp of the exact result. The f32 ones are the largest over **all** 2^32 inputs; the f64 ones are the
+//! largest of 400,000 stratified inputs a function, against 160-bit arithmetic: measured, not proven. `exp` and
+//! `sigmoid` can give subnormal results: within 0.75 ulp in both formats. All five are monotone over all f32.
 //!
 //! The polynomials are minimax fits (Remez exchange in 200-bit arithmetic, coefficients then rounded to the format);
-//! the weight and the error of each stand beside it.
+//! the error of each stands beside it.
 
 use core::fmt::Debug;
 use core::ops::Neg;
 use num_traits::Num;
-
-// `mul_add` and `sqrt` are std's on the host; the crate itself stays `no_std`.
-#[cfg(not(target_arch = "nvptx64"))]
-extern crate std;
 
 /// A floating-point type the graphs compute in: `f32` or `f64`.
 pub trait Real:
@@ -40,30 +37,33 @@ pub trait Real:
     /// Square root, correctly rounded.
     fn sqrt(self) -> Self;
 
-    /// `e^self`, for every input.
+    /// `e^x`, for every input.
     ///
-    /// Overflows to infinity, underflows gradually to 0; `exp(NaN)` is NaN.
+    /// Overflows to infinity, underflows gradually to 0. Largest error 1.02 ulp in f32, 0.97 in f64.
     fn exp(self) -> Self;
 
     /// Natural logarithm, for every input.
     ///
     /// `ln(±0) = -inf`, `ln(inf) = inf`, NaN below 0. Subnormal inputs are as accurate as normal ones.
+    /// Largest error 0.92 ulp in f32, 1.17 in f64.
     fn ln(self) -> Self;
 
-    /// `1 / (1 + e^-self)`, for every input; monotone.
+    /// `1 / (1 + e^-x)`, for every input; monotone.
     ///
     /// `sigmoid(-inf) = 0`, `sigmoid(inf) = 1`; results below the normal range underflow gradually.
+    /// Largest error 1.48 ulp in f32, 1.37 in f64.
     fn sigmoid(self) -> Self;
 
     /// `(1 - e^-2x) / (1 + e^-2x)`, for every input; monotone, and odd in every bit: `tanh(-x) == -tanh(x)`.
     ///
-    /// `tanh(±0) = ±0`, `tanh(±inf) = ±1`.
+    /// `tanh(±0) = ±0`, `tanh(±inf) = ±1`. Largest error 1.43 ulp in f32, 1.41 in f64.
     fn tanh(self) -> Self;
 
-    /// `ln(self / (1 - self))` on [0, 1], NaN outside.
+    /// `ln(u / (1 - u))` on [0, 1], NaN outside.
     ///
     /// One logarithm of a compensated ratio, so accurate near 1/2 too, where `ln u - ln(1 - u)` cancels. Odd about 1/2
     /// in every bit wherever `1 - u` is exact. `logit(0) = -inf`, `logit(1/2) = 0`, `logit(1) = inf`.
+    /// Largest error 1.47 ulp in f32, 1.44 in f64.
     fn logit(self) -> Self;
 
     /// `1 / self`, correctly rounded.
@@ -144,10 +144,10 @@ trait Format: Real {
     const LN_2_LO: Self;
     /// 1.5 times 2^(mantissa bits): adding it rounds to an integer, which then stands in the low bits.
     const ROUND: Self;
-    /// Below `EXP_MIN` e^x rounds to 0, above `EXP_MAX` to infinity, and 2^k of `halved_powers` is still in range.
+    /// Below `EXP_MIN` e^x rounds to 0, above `EXP_MAX` to infinity; the halves of 2^k are still in range there.
     const EXP_MIN: Self;
     const EXP_MAX: Self;
-    /// `2^SHIFT`, a power that keeps `2^(k + SHIFT)` normal for every k of e^x with `EXP_MIN <= x <= 0`.
+    /// A power of two so small that `2^k / DOWN_SHIFT` is normal for every k of e^x with `EXP_MIN <= x <= 0`.
     const DOWN_SHIFT: Self;
     /// A power of two that makes every subnormal normal, and its logarithm.
     const UP: Self;
@@ -166,7 +166,7 @@ trait Format: Real {
     fn halved_powers(rounded: Self) -> (Self, Self);
     /// `(e^r - 1 - r) / r^2` for `|r| <= ln 2 / 2`.
     fn exp_tail(r: Self) -> Self;
-    /// For positive normal `ratio` = m 2^e, m in about [0.7, 1.4): `(m, scaled / 2^e, e)`.
+    /// For positive normal `ratio` = m 2^e, with m within a factor of 3/2 of 1: `(m, scaled / 2^e, e)`.
     fn split(ratio: Self, scaled: Self) -> (Self, Self, Self);
     /// `ln(1 + f)` for `1 + f` in the range of `split`'s m.
     fn log1p(f: Self) -> Self;
@@ -394,7 +394,7 @@ impl Format for f32 {
     /// Error relative to `e^r` below 2^-27.8.
     #[inline(always)]
     fn exp_tail(r: f32) -> f32 {
-        horner!(r; 0.499_999_94, 0.166_665_211, 0.041_668_377_8, 0.008_368_674_67, 0.001_381_490_85)
+        horner!(r; 0.499_999_94, 0.166_665_21, 0.041_668_378, 0.008_368_675, 0.001_381_490_8)
     }
 
     #[inline(always)]
@@ -414,8 +414,8 @@ impl Format for f32 {
     #[inline(always)]
     fn log1p(f: f32) -> f32 {
         let tail = horner!(f;
-            -0.5, 0.333_333_343, -0.249_998_242, 0.199_996_024, -0.166_793_972, 0.143_043_28,
-            -0.121_981_33, 0.107_556_127, -0.128_353_387, 0.120_021_09);
+            -0.5, 0.333_333_34, -0.249_998_24, 0.199_996_02, -0.166_793_97, 0.143_043_28,
+            -0.121_981_33, 0.107_556_13, -0.128_353_39, 0.120_021_09);
         (f * f).fma(tail, f)
     }
 }

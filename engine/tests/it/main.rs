@@ -1,0 +1,4 @@
+//! Integration tests of the engine's device-safe core.
+
+mod noise;
+mod real;
