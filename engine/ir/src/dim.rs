@@ -18,10 +18,7 @@ struct Term {
 impl Dim {
     /// The dimension called `name`.
     pub fn symbol(name: impl Into<String>) -> Dim {
-        Dim(vec![Term {
-            factors: vec![name.into()],
-            coefficient: 1,
-        }])
+        Dim(vec![Term { factors: vec![name.into()], coefficient: 1 }])
     }
 
     /// A fixed number.
@@ -36,12 +33,7 @@ impl Dim {
             *sum.entry(factors).or_default() += coefficient;
         }
         let terms = sum.into_iter().filter(|&(_, coefficient)| coefficient != 0);
-        Dim(terms
-            .map(|(factors, coefficient)| Term {
-                factors,
-                coefficient,
-            })
-            .collect())
+        Dim(terms.map(|(factors, coefficient)| Term { factors, coefficient }).collect())
     }
 
     /// `self - other`.
@@ -54,13 +46,7 @@ impl Dim {
     pub fn divide(&self, divisor: usize) -> Option<Dim> {
         let divisor = i64::try_from(divisor).ok().filter(|&d| d > 0)?;
         let divides = self.0.iter().all(|t| t.coefficient % divisor == 0);
-        divides.then(|| {
-            Dim::normal(
-                self.0
-                    .iter()
-                    .map(|t| (t.factors.clone(), t.coefficient / divisor)),
-            )
-        })
+        divides.then(|| Dim::normal(self.0.iter().map(|t| (t.factors.clone(), t.coefficient / divisor))))
     }
 
     /// This dimension with each symbol replaced by what `with` gives for it; symbols it gives nothing for stay.
@@ -92,11 +78,8 @@ impl Dim {
 
     /// The names in it, each once.
     pub fn symbols(&self) -> impl Iterator<Item = &str> {
-        let names: std::collections::BTreeSet<&str> = self
-            .0
-            .iter()
-            .flat_map(|t| t.factors.iter().map(String::as_str))
-            .collect();
+        let names: std::collections::BTreeSet<&str> =
+            self.0.iter().flat_map(|t| t.factors.iter().map(String::as_str)).collect();
         names.into_iter()
     }
 
@@ -109,18 +92,11 @@ impl Dim {
         for term in &self.0 {
             let mut product = term.coefficient;
             for name in &term.factors {
-                let size = sizes
-                    .get(name)
-                    .ok_or_else(|| format!("dimension `{name}` is not bound to a number"))?;
-                let size =
-                    i64::try_from(size).map_err(|_| format!("dimension `{name}` is too large"))?;
-                product = product
-                    .checked_mul(size)
-                    .ok_or_else(|| format!("`{self}` overflows"))?;
+                let size = sizes.get(name).ok_or_else(|| format!("dimension `{name}` is not bound to a number"))?;
+                let size = i64::try_from(size).map_err(|_| format!("dimension `{name}` is too large"))?;
+                product = product.checked_mul(size).ok_or_else(|| format!("`{self}` overflows"))?;
             }
-            sum = sum
-                .checked_add(product)
-                .ok_or_else(|| format!("`{self}` overflows"))?;
+            sum = sum.checked_add(product).ok_or_else(|| format!("`{self}` overflows"))?;
         }
         usize::try_from(sum).map_err(|_| format!("`{self}` is negative"))
     }
@@ -144,11 +120,7 @@ impl std::ops::Mul for &Dim {
             let factors = a.factors.iter().chain(&b.factors).cloned().collect();
             (factors, a.coefficient * b.coefficient)
         };
-        Dim::normal(
-            self.0
-                .iter()
-                .flat_map(|a| other.0.iter().map(move |b| product(a, b))),
-        )
+        Dim::normal(self.0.iter().flat_map(|a| other.0.iter().map(move |b| product(a, b))))
     }
 }
 
@@ -268,12 +240,7 @@ impl Sizes {
 
 impl<N: Into<String>> FromIterator<(N, usize)> for Sizes {
     fn from_iter<I: IntoIterator<Item = (N, usize)>>(pairs: I) -> Sizes {
-        Sizes(
-            pairs
-                .into_iter()
-                .map(|(name, size)| (name.into(), size))
-                .collect(),
-        )
+        Sizes(pairs.into_iter().map(|(name, size)| (name.into(), size)).collect())
     }
 }
 
@@ -288,18 +255,9 @@ mod tests {
     #[test]
     fn equal_polynomials_have_one_normal_form() {
         let (a, b) = (dim("a"), dim("b"));
-        assert_eq!(
-            &(&a + &b) * &(&a + &b),
-            &(&(&a * &a) + &(&Dim::number(2) * &(&b * &a))) + &(&b * &b)
-        );
+        assert_eq!(&(&a + &b) * &(&a + &b), &(&(&a * &a) + &(&Dim::number(2) * &(&b * &a))) + &(&b * &b));
         assert!(a.minus(&a).is_zero());
-        assert_eq!(
-            (&(&Dim::number(4) * &a) + &Dim::number(2))
-                .divide(2)
-                .unwrap()
-                .to_string(),
-            "2 * a + 1"
-        );
+        assert_eq!((&(&Dim::number(4) * &a) + &Dim::number(2)).divide(2).unwrap().to_string(), "2 * a + 1");
         assert_eq!((&a + &Dim::number(1)).divide(2), None);
     }
 
@@ -307,18 +265,8 @@ mod tests {
     fn evaluation_names_what_is_missing_or_wrong() {
         let sizes = Sizes::new().with("a", 3);
         assert_eq!((&dim("a") * &dim("a")).eval(&sizes), Ok(9));
-        assert_eq!(
-            dim("b").eval(&sizes),
-            Err("dimension `b` is not bound to a number".into())
-        );
-        assert_eq!(
-            dim("a").minus(&Dim::number(4)).eval(&sizes),
-            Err("`a - 4` is negative".into())
-        );
-        assert!(
-            (&dim("a") * &dim("big"))
-                .eval(&sizes.with("big", usize::MAX >> 1))
-                .is_err()
-        );
+        assert_eq!(dim("b").eval(&sizes), Err("dimension `b` is not bound to a number".into()));
+        assert_eq!(dim("a").minus(&Dim::number(4)).eval(&sizes), Err("`a - 4` is negative".into()));
+        assert!((&dim("a") * &dim("big")).eval(&sizes.with("big", usize::MAX >> 1)).is_err());
     }
 }

@@ -51,10 +51,7 @@ fn fuse_graph(g: &Graph, kernels: &mut usize) -> Graph {
     }
     for node in &mut new.nodes {
         if let Op::Loop(lp) = &mut node.op {
-            **lp = Loop {
-                body: fuse_graph(&lp.body, kernels),
-                ..(**lp).clone()
-            };
+            **lp = Loop { body: fuse_graph(&lp.body, kernels), ..(**lp).clone() };
         }
     }
     new
@@ -78,15 +75,9 @@ fn group(g: &Graph) -> Vec<usize> {
         }
         for arg in &node.args {
             let (mine, theirs) = (group[i], group[arg.index()]);
-            if mine != theirs
-                && fits(node, g.node(*arg))
-                && may_merge(&group, &ancestors, mine, theirs)
-            {
+            if mine != theirs && fits(node, g.node(*arg)) && may_merge(&group, &ancestors, mine, theirs) {
                 let (first, second) = (mine.min(theirs), mine.max(theirs));
-                group
-                    .iter_mut()
-                    .filter(|member| **member == second)
-                    .for_each(|member| *member = first);
+                group.iter_mut().filter(|member| **member == second).for_each(|member| *member = first);
             }
         }
     }
@@ -104,9 +95,7 @@ fn may_merge(group: &[usize], ancestors: &[BTreeSet<usize>], a: usize, b: usize)
     // Groups that read from inside, directly or through other groups.
     let mut below: BTreeSet<usize> = BTreeSet::new();
     for i in 0..known {
-        let reads = ancestors[i]
-            .iter()
-            .any(|&x| inside(x) || below.contains(&group[x]));
+        let reads = ancestors[i].iter().any(|&x| inside(x) || below.contains(&group[x]));
         if !inside(i) && reads {
             below.insert(group[i]);
         }
@@ -123,9 +112,7 @@ fn may_merge(group: &[usize], ancestors: &[BTreeSet<usize>], a: usize, b: usize)
             break;
         }
     }
-    (0..known)
-        .filter(|&i| inside(i))
-        .all(|i| ancestors[i].iter().all(|&x| !below.contains(&group[x])))
+    (0..known).filter(|&i| inside(i)).all(|i| ancestors[i].iter().all(|&x| !below.contains(&group[x])))
 }
 
 /// The graph with each group's nodes side by side, and the members of the element-wise groups.
@@ -177,11 +164,7 @@ fn region(g: &Graph, nodes: Vec<NodeId>, kernel: usize) -> Region {
         if inside.contains(&arg) || literal(g, arg).is_some() {
             continue;
         }
-        let list = if rank > 0 && constant_along_last(g, arg) {
-            &mut scalars
-        } else {
-            &mut lanes
-        };
+        let list = if rank > 0 && constant_along_last(g, arg) { &mut scalars } else { &mut lanes };
         if !list.contains(&arg) {
             list.push(arg);
         }
@@ -192,24 +175,9 @@ fn region(g: &Graph, nodes: Vec<NodeId>, kernel: usize) -> Region {
         .flat_map(|id| g.node(id).args.iter().copied())
         .chain(g.outputs.iter().copied())
         .collect();
-    let outputs = nodes
-        .iter()
-        .copied()
-        .filter(|id| used_outside.contains(id))
-        .collect();
-    let noise = nodes
-        .iter()
-        .copied()
-        .filter(|id| matches!(g.node(*id).op, Op::Uniform { .. }))
-        .collect();
-    Region {
-        kernel,
-        nodes,
-        lanes,
-        scalars,
-        outputs,
-        noise,
-    }
+    let outputs = nodes.iter().copied().filter(|id| used_outside.contains(id)).collect();
+    let noise = nodes.iter().copied().filter(|id| matches!(g.node(*id).op, Op::Uniform { .. })).collect();
+    Region { kernel, nodes, lanes, scalars, outputs, noise }
 }
 
 /// Whether the value is a repetition along its last axis.

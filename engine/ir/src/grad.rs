@@ -17,34 +17,18 @@ pub fn grad(mut program: Program) -> Result<Program, String> {
     if program.mode != Mode::Training {
         return Ok(program);
     }
-    let loss = program
-        .outputs
-        .iter()
-        .position(|o| *o == Output::Loss)
-        .ok_or("a training program needs a loss")?;
+    let loss = program.outputs.iter().position(|o| *o == Output::Loss).ok_or("a training program needs a loss")?;
     let loss = program.graph.outputs[loss];
     let g = &mut program.graph;
-    let active_args: Vec<bool> = program
-        .leaves
-        .iter()
-        .map(|leaf| leaf.kind == LeafKind::Param)
-        .collect();
+    let active_args: Vec<bool> = program.leaves.iter().map(|leaf| leaf.kind == LeafKind::Param).collect();
     let active = activity(g, &active_args);
 
     g.building = Phase::Backward;
     let seed = g.full(1.0, Shape::scalar());
     let cotangents = backprop(g, &active, [(loss, seed)]);
-    for (k, leaf) in program
-        .leaves
-        .iter()
-        .enumerate()
-        .filter(|(_, leaf)| leaf.kind == LeafKind::Param)
-    {
+    for (k, leaf) in program.leaves.iter().enumerate().filter(|(_, leaf)| leaf.kind == LeafKind::Param) {
         let Some(&ct) = cotangents.get(&g.args[k]) else {
-            return Err(format!(
-                "parameter `{}` does not influence the loss",
-                leaf.name
-            ));
+            return Err(format!("parameter `{}` does not influence the loss", leaf.name));
         };
         g.outputs.push(ct);
         program.outputs.push(Output::Grad(k));
@@ -64,23 +48,14 @@ fn activity(g: &Graph, active_args: &[bool]) -> Vec<bool> {
             Op::Arg(k) => active_args[*k] && node.ty.dtype == DType::Real,
             Op::Get(out) => {
                 let lp = g.loop_at(node.args[0]);
-                let outer: Vec<bool> = g
-                    .node(node.args[0])
-                    .args
-                    .iter()
-                    .map(|a| active[a.index()])
-                    .collect();
+                let outer: Vec<bool> = g.node(node.args[0]).args.iter().map(|a| active[a.index()]).collect();
                 let body = loop_activity(lp, &outer);
                 match out {
                     LoopOut::Before(k) => body[lp.carry_arg(*k).index()],
                     out => body[lp.body.outputs[lp.output_index(*out)].index()],
                 }
             }
-            op => node
-                .args
-                .iter()
-                .enumerate()
-                .any(|(k, a)| active[a.index()] && is_smooth(op, k)),
+            op => node.args.iter().enumerate().any(|(k, a)| active[a.index()] && is_smooth(op, k)),
         };
     }
     active
@@ -141,11 +116,7 @@ fn accumulate(g: &mut Graph, cotangents: &mut Cotangents, id: NodeId, ct: NodeId
 }
 
 /// Appends the nodes that carry the `seeds` back, and returns the cotangent of every active node they reach.
-fn backprop(
-    g: &mut Graph,
-    active: &[bool],
-    seeds: impl IntoIterator<Item = (NodeId, NodeId)>,
-) -> Cotangents {
+fn backprop(g: &mut Graph, active: &[bool], seeds: impl IntoIterator<Item = (NodeId, NodeId)>) -> Cotangents {
     let mut cotangents = Cotangents::new();
     let mut loop_results: BTreeMap<NodeId, Vec<(LoopOut, NodeId)>> = BTreeMap::new();
     for (id, ct) in seeds {
@@ -166,10 +137,7 @@ fn backprop(
             continue;
         };
         if let Op::Get(out) = node.op {
-            loop_results
-                .entry(node.args[0])
-                .or_default()
-                .push((out, ct));
+            loop_results.entry(node.args[0]).or_default().push((out, ct));
             continue;
         }
         for (k, arg) in node.args.clone().into_iter().enumerate() {
@@ -189,49 +157,24 @@ fn vjp(g: &mut Graph, id: NodeId, k: usize, ct: NodeId) -> Option<NodeId> {
     let (op, args) = (nodes[id.index()].op.clone(), nodes[id.index()].args.clone());
     let shape = g.shape(args[k]).clone();
     let last = |s: &Shape| s.rank() - 1;
-    let kept =
-        |axes: &[usize], rank: usize| (0..rank).filter(|a| !axes.contains(a)).collect::<Vec<_>>();
+    let kept = |axes: &[usize], rank: usize| (0..rank).filter(|a| !axes.contains(a)).collect::<Vec<_>>();
     let op_ct = match op {
         Op::Map(map) => return (map.row().vjp)(g, k, &args, id, ct),
-        Op::Broadcast { shape: wide, axes } => Op::Sum {
-            axes: kept(&axes, wide.rank()),
-        },
-        Op::Slice { axis, start, .. } => Op::Pad {
-            axis,
-            start,
-            len: shape.0[axis].clone(),
-        },
-        Op::Pad { axis, start, .. } => Op::Slice {
-            axis,
-            start,
-            len: shape.0[axis].clone(),
-        },
+        Op::Broadcast { shape: wide, axes } => Op::Sum { axes: kept(&axes, wide.rank()) },
+        Op::Slice { axis, start, .. } => Op::Pad { axis, start, len: shape.0[axis].clone() },
+        Op::Pad { axis, start, .. } => Op::Slice { axis, start, len: shape.0[axis].clone() },
         Op::Reverse { axis } => Op::Reverse { axis },
         Op::Transpose => Op::Transpose,
         Op::Insert { axis } => Op::Remove { axis },
         Op::Remove { axis } => Op::Insert { axis },
         Op::Concat { axis } => {
-            let start = args[..k]
-                .iter()
-                .fold(Dim::number(0), |sum, &a| &sum + &g.shape(a).0[axis]);
-            Op::Slice {
-                axis,
-                start,
-                len: shape.0[axis].clone(),
-            }
+            let start = args[..k].iter().fold(Dim::number(0), |sum, &a| &sum + &g.shape(a).0[axis]);
+            Op::Slice { axis, start, len: shape.0[axis].clone() }
         }
-        Op::Sum { axes } => Op::Broadcast {
-            axes: kept(&axes, shape.rank()),
-            shape,
-        },
+        Op::Sum { axes } => Op::Broadcast { axes: kept(&axes, shape.rank()), shape },
         Op::MatMul { ta, tb, fold } => return Some(matmul_vjp(g, &args, (ta, tb, fold), k, ct)),
         Op::Gather => {
-            return Some(g.op(
-                Op::ScatterAdd {
-                    rows: shape.0[0].clone(),
-                },
-                &[args[1], ct],
-            ));
+            return Some(g.op(Op::ScatterAdd { rows: shape.0[0].clone() }, &[args[1], ct]));
         }
         Op::ScatterAdd { .. } => return Some(g.op(Op::Gather, &[ct, args[0]])),
         Op::Pick => {
@@ -271,24 +214,12 @@ fn row_sum(g: &mut Graph, x: NodeId) -> NodeId {
     let shape = g.shape(x).clone();
     let last = shape.rank() - 1;
     let sum = g.op(Op::Sum { axes: vec![last] }, &[x]);
-    g.op(
-        Op::Broadcast {
-            shape,
-            axes: (0..last).collect(),
-        },
-        &[sum],
-    )
+    g.op(Op::Broadcast { shape, axes: (0..last).collect() }, &[sum])
 }
 
 /// With `C = A B`: `dA = dC B^T`, `dB = A^T dC`, each transposed as its operand is stored, and summed over leading axes
 /// that the operand does not have.
-fn matmul_vjp(
-    g: &mut Graph,
-    x: &[NodeId],
-    (ta, tb, fold): (bool, bool, bool),
-    k: usize,
-    ct: NodeId,
-) -> NodeId {
+fn matmul_vjp(g: &mut Graph, x: &[NodeId], (ta, tb, fold): (bool, bool, bool), k: usize, ct: NodeId) -> NodeId {
     let (a, b) = (x[0], x[1]);
     let fold = !fold && g.shape(x[k]).rank() == 2 && g.shape(ct).rank() > 2;
     let product = |ta, tb| Op::MatMul { ta, tb, fold };
@@ -327,18 +258,10 @@ fn loop_vjp(
     // The body and, behind it, its cotangent. Carries' cotangents come in as carries, results' as steps.
     let mut joint = lp.body.clone();
     joint.building = Phase::Backward;
-    let carries: Vec<usize> = (0..lp.carries)
-        .filter(|&k| is_active(lp.carry_arg(k)))
-        .collect();
-    let carry_cts: Vec<NodeId> = carries
-        .iter()
-        .map(|&k| joint.arg(lp.body.output_type(k)))
-        .collect();
-    let mut seeds: Vec<(NodeId, NodeId)> = carries
-        .iter()
-        .zip(&carry_cts)
-        .map(|(&k, &ct)| (lp.body.outputs[k], ct))
-        .collect();
+    let carries: Vec<usize> = (0..lp.carries).filter(|&k| is_active(lp.carry_arg(k))).collect();
+    let carry_cts: Vec<NodeId> = carries.iter().map(|&k| joint.arg(lp.body.output_type(k))).collect();
+    let mut seeds: Vec<(NodeId, NodeId)> =
+        carries.iter().zip(&carry_cts).map(|(&k, &ct)| (lp.body.outputs[k], ct)).collect();
     let mut step_cts: Vec<(NodeId, NodeId)> = Vec::new();
     for &(out, ct) in &results {
         if let LoopOut::After(_) | LoopOut::Y(_) = out {
@@ -355,32 +278,20 @@ fn loop_vjp(
         .iter()
         .map(|&k| {
             let carry = lp.carry_arg(k);
-            body_cts
-                .get(&carry)
-                .copied()
-                .unwrap_or_else(|| joint.zeros_like(carry))
+            body_cts.get(&carry).copied().unwrap_or_else(|| joint.zeros_like(carry))
         })
         .collect();
     let reached = |range: std::ops::Range<usize>| -> Vec<(usize, NodeId)> {
         let found = range.map(|k| (k, body_cts.get(&lp.body.args[k]).copied()));
-        found
-            .filter_map(|(k, ct)| Some((k, ct.filter(|_| outer_active[k])?)))
-            .collect()
+        found.filter_map(|(k, ct)| Some((k, ct.filter(|_| outer_active[k])?))).collect()
     };
     let step_results = reached(lp.consts..lp.consts + lp.steps);
     let const_results = reached(0..lp.consts);
-    let backward_outputs: Vec<NodeId> = next_cts
-        .iter()
-        .copied()
-        .chain(step_results.iter().chain(&const_results).map(|&(_, ct)| ct))
-        .collect();
+    let backward_outputs: Vec<NodeId> =
+        next_cts.iter().copied().chain(step_results.iter().chain(&const_results).map(|&(_, ct)| ct)).collect();
 
     // The forward values that cross over: redrawn or looked at anew if that is free, else imported.
-    let own_args: BTreeSet<NodeId> = carry_cts
-        .iter()
-        .copied()
-        .chain(step_cts.iter().map(|&(arg, _)| arg))
-        .collect();
+    let own_args: BTreeSet<NodeId> = carry_cts.iter().copied().chain(step_cts.iter().map(|&(arg, _)| arg)).collect();
     let (copied, imported) = cross(&joint, &backward_outputs, &own_args);
 
     // The forward body gives what has to be saved, and takes its old place.
@@ -484,11 +395,7 @@ fn loop_vjp(
 
 /// Splits what `outputs` need into the nodes to copy into the backward body and the forward values to import; both in
 /// the order of the joint graph. `own_args` are the backward body's own arguments.
-fn cross(
-    joint: &Graph,
-    outputs: &[NodeId],
-    own_args: &BTreeSet<NodeId>,
-) -> (BTreeSet<NodeId>, BTreeSet<NodeId>) {
+fn cross(joint: &Graph, outputs: &[NodeId], own_args: &BTreeSet<NodeId>) -> (BTreeSet<NodeId>, BTreeSet<NodeId>) {
     let redrawn = redrawable(joint);
     let mut copied = BTreeSet::new();
     let mut imported = BTreeSet::new();
@@ -541,10 +448,7 @@ fn redrawable(g: &Graph) -> Vec<bool> {
 fn copy_forward(joint: &Graph) -> Graph {
     let mut forward = Graph::new();
     let mut map: HashMap<NodeId, NodeId> = HashMap::new();
-    for id in joint
-        .ids()
-        .filter(|&id| joint.node(id).phase == Phase::Forward)
-    {
+    for id in joint.ids().filter(|&id| joint.node(id).phase == Phase::Forward) {
         let args = joint.node(id).args.iter().map(|a| map[a]).collect();
         let copy = forward.push_copy(joint.node(id), args);
         if let Op::Arg(_) = joint.node(id).op {
@@ -558,12 +462,7 @@ fn copy_forward(joint: &Graph) -> Graph {
 
 /// The place that forward node `id` of the joint body has in its forward half.
 fn forward_position(joint: &Graph, id: NodeId) -> NodeId {
-    NodeId(
-        joint.nodes[..id.index()]
-            .iter()
-            .filter(|n| n.phase == Phase::Forward)
-            .count() as u32,
-    )
+    NodeId(joint.nodes[..id.index()].iter().filter(|n| n.phase == Phase::Forward).count() as u32)
 }
 
 /// Lets backward draw masks again from their keys instead of reading what forward drew.
@@ -572,10 +471,7 @@ fn redraw(g: &mut Graph) {
     let crossing = |g: &Graph, id: NodeId| {
         redrawn.get(id.index()) == Some(&true)
             && g.node(id).phase == Phase::Forward
-            && matches!(
-                g.node(id).op,
-                Op::Map(_) | Op::Uniform { .. } | Op::Broadcast { .. }
-            )
+            && matches!(g.node(id).op, Op::Map(_) | Op::Uniform { .. } | Op::Broadcast { .. })
     };
     // Copies go to the end; `order` puts each before its reader again.
     let mut copies: HashMap<NodeId, NodeId> = HashMap::new();
@@ -592,21 +488,13 @@ fn redraw(g: &mut Graph) {
             return done;
         }
         let node = g.node(id).clone();
-        let args = node
-            .args
-            .iter()
-            .map(|&a| copy(g, a, copies, crossing))
-            .collect();
+        let args = node.args.iter().map(|&a| copy(g, a, copies, crossing)).collect();
         let new = g.push_copy(&node, args);
         g.nodes[new.index()].phase = Phase::Backward;
         copies.insert(id, new);
         new
     }
-    for id in g
-        .ids()
-        .filter(|id| g.node(*id).phase == Phase::Backward)
-        .collect::<Vec<_>>()
-    {
+    for id in g.ids().filter(|id| g.node(*id).phase == Phase::Backward).collect::<Vec<_>>() {
         for k in 0..g.node(id).args.len() {
             let arg = g.node(id).args[k];
             let new = copy(g, arg, &mut copies, &crossing);

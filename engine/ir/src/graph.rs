@@ -17,9 +17,7 @@ impl NodeId {
 }
 
 /// Which half of a training step a node belongs to. Forward runs without backward, never the other way round.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub enum Phase {
     /// Computes the loss, the outputs and the next state.
     #[default]
@@ -125,10 +123,7 @@ impl Loop {
     /// Type that a per-step value of the body has outside: stacked along time, or one for each layer.
     pub fn stacked(&self, body: &Type) -> Type {
         match &self.kind {
-            LoopKind::Scan { time } => Type {
-                shape: body.shape.insert(0, time.clone()),
-                ..body.clone()
-            },
+            LoopKind::Scan { time } => Type { shape: body.shape.insert(0, time.clone()), ..body.clone() },
             LoopKind::Stack { name, .. } => body.clone().each_layer(name),
         }
     }
@@ -138,22 +133,13 @@ impl Loop {
     pub fn outer(&self, body: &Type) -> Type {
         match &self.kind {
             LoopKind::Scan { .. } => body.clone(),
-            LoopKind::Stack {
-                input,
-                hidden,
-                first,
-                last,
-                ..
-            } => {
+            LoopKind::Stack { input, hidden, first, last, .. } => {
                 let ends = |symbol: &str| match symbol {
                     s if s == input => Some(first.clone()),
                     s if s == hidden => Some(last.clone()),
                     _ => None,
                 };
-                Type {
-                    shape: body.shape.substitute(&ends),
-                    ..body.clone()
-                }
+                Type { shape: body.shape.substitute(&ends), ..body.clone() }
             }
         }
     }
@@ -162,12 +148,8 @@ impl Loop {
     pub fn out_type(&self, out: LoopOut) -> Type {
         match out {
             LoopOut::Before(k) => self.stacked(&self.body.ty(self.carry_arg(k)).clone()),
-            LoopOut::Final(_) | LoopOut::Acc(_) => {
-                self.outer(&self.body.output_type(self.output_index(out)))
-            }
-            LoopOut::After(_) | LoopOut::Y(_) => {
-                self.stacked(&self.body.output_type(self.output_index(out)))
-            }
+            LoopOut::Final(_) | LoopOut::Acc(_) => self.outer(&self.body.output_type(self.output_index(out))),
+            LoopOut::After(_) | LoopOut::Y(_) => self.stacked(&self.body.output_type(self.output_index(out))),
         }
     }
 }
@@ -245,22 +227,13 @@ impl Graph {
     }
 
     fn push(&mut self, op: Op, args: Vec<NodeId>, ty: Type) -> NodeId {
-        self.nodes.push(Node {
-            op,
-            args,
-            ty,
-            name: None,
-            phase: self.building,
-        });
+        self.nodes.push(Node { op, args, ty, name: None, phase: self.building });
         NodeId(self.nodes.len() as u32 - 1)
     }
 
     /// Appends a copy of `node` with other arguments (types are taken over as they are).
     pub fn push_copy(&mut self, node: &Node, args: Vec<NodeId>) -> NodeId {
-        self.nodes.push(Node {
-            args,
-            ..node.clone()
-        });
+        self.nodes.push(Node { args, ..node.clone() });
         NodeId(self.nodes.len() as u32 - 1)
     }
 
@@ -273,10 +246,7 @@ impl Graph {
         let moved = |id: NodeId| map[id.index()].expect("reorder drops a node that is still used");
         let nodes = order.iter().map(|&old| {
             let node = self.node(old);
-            Node {
-                args: node.args.iter().map(|&a| moved(a)).collect(),
-                ..node.clone()
-            }
+            Node { args: node.args.iter().map(|&a| moved(a)).collect(), ..node.clone() }
         });
         self.nodes = nodes.collect();
         self.args = self.args.iter().map(|&id| moved(id)).collect();
@@ -305,8 +275,7 @@ impl Graph {
     /// # Panics
     /// If they do not fit: a defect of that pass.
     pub fn op(&mut self, op: Op, args: &[NodeId]) -> NodeId {
-        self.try_op(op, args)
-            .unwrap_or_else(|error| panic!("a pass built an ill-typed node: {error}"))
+        self.try_op(op, args).unwrap_or_else(|error| panic!("a pass built an ill-typed node: {error}"))
     }
 
     /// A loop over its arguments.
@@ -333,9 +302,7 @@ impl Graph {
 
     /// Gives the node a name, if it has none.
     pub fn name(&mut self, id: NodeId, name: &str) {
-        self.nodes[id.index()]
-            .name
-            .get_or_insert_with(|| name.to_owned());
+        self.nodes[id.index()].name.get_or_insert_with(|| name.to_owned());
     }
 
     /// An element-wise primitive.
@@ -398,17 +365,7 @@ impl Graph {
 
     /// The scalar `a` in `shape`.
     pub fn broadcast_scalar(&mut self, a: NodeId, shape: Shape) -> NodeId {
-        if shape.rank() == 0 {
-            a
-        } else {
-            self.op(
-                Op::Broadcast {
-                    shape,
-                    axes: Vec::new(),
-                },
-                &[a],
-            )
-        }
+        if shape.rank() == 0 { a } else { self.op(Op::Broadcast { shape, axes: Vec::new() }, &[a]) }
     }
 
     /// Uniforms of `shape` drawn at `site`.
@@ -502,8 +459,7 @@ impl Program {
     /// # Errors
     /// If the bytes are not a program of this version.
     pub fn decode(bytes: &[u8]) -> Result<Program, String> {
-        postcard::from_bytes(bytes)
-            .map_err(|error| format!("not an encoded program of this version: {error}"))
+        postcard::from_bytes(bytes).map_err(|error| format!("not an encoded program of this version: {error}"))
     }
 
     /// The stacks in it, outermost first, each once.
@@ -512,9 +468,7 @@ impl Program {
         for node in &self.graph.nodes {
             if let Op::Loop(lp) = &node.op
                 && let LoopKind::Stack { name, .. } = &lp.kind
-                && !found
-                    .iter()
-                    .any(|k| matches!(k, LoopKind::Stack { name: n, .. } if n == name))
+                && !found.iter().any(|k| matches!(k, LoopKind::Stack { name: n, .. } if n == name))
             {
                 found.push(&lp.kind);
             }

@@ -20,10 +20,7 @@ pub fn sink(mut program: Program) -> Program {
     program.graph = each_loop(&program.graph, &|g, lp, args| {
         let (lp, streams) = stream_sums(lp);
         let id = g.add_loop(lp, args);
-        let sums = streams
-            .into_iter()
-            .map(|(k, sum)| (LoopOut::Acc(k), sum.build(g, id)))
-            .collect();
+        let sums = streams.into_iter().map(|(k, sum)| (LoopOut::Acc(k), sum.build(g, id))).collect();
         (id, sums)
     });
     program
@@ -43,15 +40,11 @@ fn each_loop(old: &Graph, place: Place<'_>) -> Graph {
         new.building = node.phase;
         let moved = match &node.op {
             Op::Loop(lp) => {
-                let lp = Loop {
-                    body: each_loop(&lp.body, place),
-                    ..(**lp).clone()
-                };
+                let lp = Loop { body: each_loop(&lp.body, place), ..(**lp).clone() };
                 match lp.kind {
                     LoopKind::Scan { .. } => {
                         let (placed, results) = place(&mut new, lp, args);
-                        replaced
-                            .extend(results.into_iter().map(|(out, result)| ((id, out), result)));
+                        replaced.extend(results.into_iter().map(|(out, result)| ((id, out), result)));
                         placed
                     }
                     LoopKind::Stack { .. } => new.add_loop(lp, args),
@@ -90,34 +83,21 @@ fn dependence(lp: &Loop) -> Vec<Depends> {
     let mut depends = vec![Depends::Nothing; lp.body.nodes.len()];
     for id in lp.body.ids() {
         let node = lp.body.node(id);
-        let of_args = node
-            .args
-            .iter()
-            .map(|a| depends[a.index()])
-            .max()
-            .unwrap_or(Depends::Nothing);
+        let of_args = node.args.iter().map(|a| depends[a.index()]).max().unwrap_or(Depends::Nothing);
         depends[id.index()] = match &node.op {
             Op::Arg(k) if *k < lp.consts && node.ty.shape.rank() == 0 => Depends::Nothing,
             Op::Arg(k) if *k < lp.consts => Depends::Consts,
             Op::Arg(k) if *k < lp.consts + lp.steps => Depends::Steps,
             Op::Arg(_) | Op::Loop(_) | Op::Uniform { per: Per::Step, .. } => Depends::Carries,
-            Op::Uniform {
-                per: Per::Sequence, ..
-            } => Depends::Consts,
+            Op::Uniform { per: Per::Sequence, .. } => Depends::Consts,
             _ => of_args,
         };
     }
     depends
 }
 
-fn hoist_loop(
-    g: &mut Graph,
-    mut lp: Loop,
-    mut args: Vec<NodeId>,
-) -> (NodeId, BTreeMap<LoopOut, NodeId>) {
-    let LoopKind::Scan { time } = lp.kind.clone() else {
-        unreachable!("only scans are placed")
-    };
+fn hoist_loop(g: &mut Graph, mut lp: Loop, mut args: Vec<NodeId>) -> (NodeId, BTreeMap<LoopOut, NodeId>) {
+    let LoopKind::Scan { time } = lp.kind.clone() else { unreachable!("only scans are placed") };
     let depends = dependence(&lp);
     let body = &lp.body;
     let mut moved: BTreeSet<NodeId> = BTreeSet::new();
@@ -138,13 +118,7 @@ fn hoist_loop(
         }
     }
     // The moved nodes outside, stacked along time where they depend on it.
-    let mut outside: BTreeMap<NodeId, NodeId> = lp
-        .body
-        .args
-        .iter()
-        .copied()
-        .zip(args.iter().copied())
-        .collect();
+    let mut outside: BTreeMap<NodeId, NodeId> = lp.body.args.iter().copied().zip(args.iter().copied()).collect();
     for &id in &moved {
         let node = body.node(id);
         let new = match depends[id.index()] {
@@ -171,9 +145,7 @@ fn hoist_loop(
         .chain(body.outputs.iter().copied())
         .filter(|id| moved.contains(id) && !matches!(body.node(*id).op, Op::Const(_) | Op::Size(_)))
         .collect();
-    let (steps, consts): (Vec<NodeId>, Vec<NodeId>) = read
-        .iter()
-        .partition(|id| depends[id.index()] == Depends::Steps);
+    let (steps, consts): (Vec<NodeId>, Vec<NodeId>) = read.iter().partition(|id| depends[id.index()] == Depends::Steps);
     let mut new = Graph::new();
     let mut map: BTreeMap<NodeId, NodeId> = BTreeMap::new();
     let (own_consts, rest) = body.args.split_at(lp.consts);
@@ -211,10 +183,7 @@ fn hoist_loop(
 /// `id` and all that it is computed from, arguments of the body excepted.
 fn needed(body: &Graph, id: NodeId, all: &mut BTreeSet<NodeId>) {
     if !matches!(body.node(id).op, Op::Arg(_)) && all.insert(id) {
-        body.node(id)
-            .args
-            .iter()
-            .for_each(|&a| needed(body, a, all));
+        body.node(id).args.iter().for_each(|&a| needed(body, a, all));
     }
 }
 
@@ -227,15 +196,10 @@ fn lifts(body: &Graph, id: NodeId, depends: &[Depends]) -> bool {
         _ if depends[id.index()] != Depends::Steps => true,
         Op::MatMul { fold, .. } => {
             let (a, b) = (steps(0), steps(1));
-            !fold
-                && ((a && b && rank(0) == rank(1))
-                    || (a && !b && rank(1) == 2)
-                    || (b && !a && rank(0) == 2))
+            !fold && ((a && b && rank(0) == rank(1)) || (a && !b && rank(1) == 2) || (b && !a && rank(0) == 2))
         }
         Op::Gather => !steps(0) && steps(1),
-        Op::Softmax | Op::LogSoftmax | Op::CrossEntropy | Op::Pick => {
-            (0..node.args.len()).all(steps)
-        }
+        Op::Softmax | Op::LogSoftmax | Op::CrossEntropy | Op::Pick => (0..node.args.len()).all(steps),
         Op::Map(_) | Op::Concat { .. } | Op::Sum { .. } | Op::Pad { .. } => true,
         op => op.is_view(),
     }
@@ -266,30 +230,14 @@ fn lift(g: &mut Graph, op: &Op, args: &[(NodeId, bool)], time: &Dim) -> NodeId {
         }
         Op::Broadcast { shape, axes } => {
             let axes = std::iter::once(0).chain(after(axes)).collect();
-            g.op(
-                Op::Broadcast {
-                    shape: shape.insert(0, time.clone()),
-                    axes,
-                },
-                &plain,
-            )
+            g.op(Op::Broadcast { shape: shape.insert(0, time.clone()), axes }, &plain)
         }
-        Op::Slice { axis, start, len } => g.op(
-            Op::Slice {
-                axis: axis + 1,
-                start: start.clone(),
-                len: len.clone(),
-            },
-            &plain,
-        ),
-        Op::Pad { axis, start, len } => g.op(
-            Op::Pad {
-                axis: axis + 1,
-                start: start.clone(),
-                len: len.clone(),
-            },
-            &plain,
-        ),
+        Op::Slice { axis, start, len } => {
+            g.op(Op::Slice { axis: axis + 1, start: start.clone(), len: len.clone() }, &plain)
+        }
+        Op::Pad { axis, start, len } => {
+            g.op(Op::Pad { axis: axis + 1, start: start.clone(), len: len.clone() }, &plain)
+        }
         Op::Reverse { axis } => g.op(Op::Reverse { axis: axis + 1 }, &plain),
         Op::Insert { axis } => g.op(Op::Insert { axis: axis + 1 }, &plain),
         Op::Remove { axis } => g.op(Op::Remove { axis: axis + 1 }, &plain),
@@ -347,11 +295,7 @@ fn stream(lp: &mut Loop, id: NodeId) -> StreamSum {
     let node = lp.body.node(id).clone();
     let op = match node.op {
         Op::MatMul { ta, tb, .. } => Op::MatMul { ta, tb, fold: true },
-        Op::Sum { axes } => Op::Sum {
-            axes: std::iter::once(0)
-                .chain(axes.iter().map(|a| a + 1))
-                .collect(),
-        },
+        Op::Sum { axes } => Op::Sum { axes: std::iter::once(0).chain(axes.iter().map(|a| a + 1)).collect() },
         _ => {
             let mut part = |k: usize| Box::new(stream(lp, node.args[k]));
             return StreamSum::Add(part(0), part(1));

@@ -28,18 +28,12 @@ impl Tensor {
                 f(&index)
             })
             .collect();
-        Tensor {
-            shape: shape.to_vec(),
-            data,
-        }
+        Tensor { shape: shape.to_vec(), data }
     }
 
     /// The element at a multi-index.
     pub fn at(&self, index: &[usize]) -> f64 {
-        let flat = index
-            .iter()
-            .zip(&self.shape)
-            .fold(0, |flat, (i, n)| flat * n + i);
+        let flat = index.iter().zip(&self.shape).fold(0, |flat, (i, n)| flat * n + i);
         self.data[flat]
     }
 
@@ -50,25 +44,16 @@ impl Tensor {
     /// Slice `t` of the first axis.
     fn step(&self, t: usize) -> Tensor {
         let size: usize = self.shape[1..].iter().product();
-        Tensor {
-            shape: self.shape[1..].to_vec(),
-            data: self.data[t * size..(t + 1) * size].to_vec(),
-        }
+        Tensor { shape: self.shape[1..].to_vec(), data: self.data[t * size..(t + 1) * size].to_vec() }
     }
 
     fn stack(steps: &[Tensor]) -> Tensor {
         let shape = [&[steps.len()], steps[0].shape.as_slice()].concat();
-        Tensor {
-            shape,
-            data: steps.iter().flat_map(|s| s.data.clone()).collect(),
-        }
+        Tensor { shape, data: steps.iter().flat_map(|s| s.data.clone()).collect() }
     }
 
     fn add(&mut self, other: &Tensor) {
-        self.data
-            .iter_mut()
-            .zip(&other.data)
-            .for_each(|(a, b)| *a += b);
+        self.data.iter_mut().zip(&other.data).for_each(|(a, b)| *a += b);
     }
 }
 
@@ -121,23 +106,12 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// A context outside of all loops.
-    pub fn new(
-        sizes: Sizes,
-        stacks: BTreeMap<String, Vec<usize>>,
-        noise: &'a dyn Fn(Draw) -> f64,
-    ) -> Context<'a> {
-        Context {
-            sizes,
-            stacks,
-            noise,
-            layer: 0,
-            time: None,
-        }
+    pub fn new(sizes: Sizes, stacks: BTreeMap<String, Vec<usize>>, noise: &'a dyn Fn(Draw) -> f64) -> Context<'a> {
+        Context { sizes, stacks, noise, layer: 0, time: None }
     }
 
     fn dim(&self, dim: &Dim) -> usize {
-        dim.eval(&self.sizes)
-            .unwrap_or_else(|error| panic!("{error}"))
+        dim.eval(&self.sizes).unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn dims(&self, dims: &[Dim]) -> Vec<usize> {
@@ -151,10 +125,7 @@ impl<'a> Context<'a> {
 /// If the graph is ill-typed or a dimension is not bound: this is an oracle for tests, not an executor.
 pub fn interpret(g: &Graph, args: &[Value], context: &Context<'_>) -> Vec<Value> {
     let values = evaluate(g, args, context);
-    g.outputs
-        .iter()
-        .map(|id| values[id.index()].clone())
-        .collect()
+    g.outputs.iter().map(|id| values[id.index()].clone()).collect()
 }
 
 type LoopResults = BTreeMap<LoopOut, Value>;
@@ -167,21 +138,13 @@ fn evaluate(g: &Graph, args: &[Value], context: &Context<'_>) -> Vec<Value> {
         let value = match &node.op {
             Op::Arg(k) => args[*k].clone(),
             Op::Loop(lp) => {
-                let outer: Vec<Value> = node
-                    .args
-                    .iter()
-                    .map(|a| values[a.index()].clone())
-                    .collect();
+                let outer: Vec<Value> = node.args.iter().map(|a| values[a.index()].clone()).collect();
                 loops.insert(id, run_loop(lp, &outer, context));
                 Value::Tensor(Tensor::zeros(&[]))
             }
             Op::Get(out) => loops[&node.args[0]][out].clone(),
             op => {
-                let x: Vec<&Tensor> = node
-                    .args
-                    .iter()
-                    .map(|a| values[a.index()].tensor())
-                    .collect();
+                let x: Vec<&Tensor> = node.args.iter().map(|a| values[a.index()].tensor()).collect();
                 Value::Tensor(primitive(op, &x, context))
             }
         };
@@ -195,10 +158,7 @@ fn run_loop(lp: &Loop, outer: &[Value], context: &Context<'_>) -> LoopResults {
         LoopKind::Scan { time } => vec![(0, 0); context.dim(time)],
         LoopKind::Stack { name, first, .. } => {
             let mut input = context.dim(first);
-            context.stacks[name]
-                .iter()
-                .map(|&hidden| (std::mem::replace(&mut input, hidden), hidden))
-                .collect()
+            context.stacks[name].iter().map(|&hidden| (std::mem::replace(&mut input, hidden), hidden)).collect()
         }
     };
     let count = widths.len();
@@ -207,11 +167,7 @@ fn run_loop(lp: &Loop, outer: &[Value], context: &Context<'_>) -> LoopResults {
     let outputs = lp.carries + lp.ys + lp.accs;
     let mut before: Vec<Vec<Tensor>> = vec![Vec::new(); lp.carries];
     let mut after: Vec<Vec<Tensor>> = vec![Vec::new(); outputs];
-    let order: Vec<usize> = if lp.reversed {
-        (0..count).rev().collect()
-    } else {
-        (0..count).collect()
-    };
+    let order: Vec<usize> = if lp.reversed { (0..count).rev().collect() } else { (0..count).collect() };
     for &t in &order {
         let mut inner = Context {
             sizes: context.sizes.clone(),
@@ -274,72 +230,46 @@ fn run_loop(lp: &Loop, outer: &[Value], context: &Context<'_>) -> LoopResults {
 
 fn primitive(op: &Op, x: &[&Tensor], context: &Context<'_>) -> Tensor {
     match op {
-        Op::Const(value) => Tensor {
-            shape: vec![],
-            data: vec![*value],
-        },
-        Op::Size(dim) => Tensor {
-            shape: vec![],
-            data: vec![context.dim(dim) as f64],
-        },
+        Op::Const(value) => Tensor { shape: vec![], data: vec![*value] },
+        Op::Size(dim) => Tensor { shape: vec![], data: vec![context.dim(dim) as f64] },
         Op::Map(map) => {
             let value = map.row().value;
             let at = |i: usize| value(&x.iter().map(|t| t.data[i]).collect::<Vec<_>>());
-            Tensor {
-                shape: x[0].shape.clone(),
-                data: (0..x[0].data.len()).map(at).collect(),
-            }
+            Tensor { shape: x[0].shape.clone(), data: (0..x[0].data.len()).map(at).collect() }
         }
         Op::Uniform { site, per, shape } => {
             let time = context.time.filter(|_| *per == Per::Step);
             let mut element = 0..;
             Tensor::from_fn(&context.dims(&shape.0), |_| {
                 let element = element.next().expect("an open range");
-                (context.noise)(Draw {
-                    layer: context.layer,
-                    time,
-                    site: *site,
-                    element,
-                })
+                (context.noise)(Draw { layer: context.layer, time, site: *site, element })
             })
         }
-        Op::Broadcast { shape, axes } => Tensor::from_fn(&context.dims(&shape.0), |i| {
-            x[0].at(&axes.iter().map(|&a| i[a]).collect::<Vec<_>>())
-        }),
+        Op::Broadcast { shape, axes } => {
+            Tensor::from_fn(&context.dims(&shape.0), |i| x[0].at(&axes.iter().map(|&a| i[a]).collect::<Vec<_>>()))
+        }
         Op::Slice { axis, start, len } => {
             let (start, len) = (context.dim(start), context.dim(len));
-            Tensor::from_fn(&replaced(&x[0].shape, *axis, len), |i| {
-                x[0].at(&replaced(i, *axis, i[*axis] + start))
-            })
+            Tensor::from_fn(&replaced(&x[0].shape, *axis, len), |i| x[0].at(&replaced(i, *axis, i[*axis] + start)))
         }
         Op::Pad { axis, start, len } => {
             let (start, len, inner) = (context.dim(start), context.dim(len), x[0].shape[*axis]);
-            Tensor::from_fn(&replaced(&x[0].shape, *axis, len), |i| {
-                match i[*axis].checked_sub(start) {
-                    Some(k) if k < inner => x[0].at(&replaced(i, *axis, k)),
-                    _ => 0.0,
-                }
+            Tensor::from_fn(&replaced(&x[0].shape, *axis, len), |i| match i[*axis].checked_sub(start) {
+                Some(k) if k < inner => x[0].at(&replaced(i, *axis, k)),
+                _ => 0.0,
             })
         }
         Op::Reverse { axis } => {
             let len = x[0].shape[*axis];
-            Tensor::from_fn(&x[0].shape, |i| {
-                x[0].at(&replaced(i, *axis, len - 1 - i[*axis]))
-            })
+            Tensor::from_fn(&x[0].shape, |i| x[0].at(&replaced(i, *axis, len - 1 - i[*axis])))
         }
         Op::Transpose => Tensor::from_fn(&swapped(&x[0].shape), |i| x[0].at(&swapped(i))),
         Op::Insert { axis } => {
             let mut shape = x[0].shape.clone();
             shape.insert(*axis, 1);
-            Tensor {
-                shape,
-                data: x[0].data.clone(),
-            }
+            Tensor { shape, data: x[0].data.clone() }
         }
-        Op::Remove { axis } => Tensor {
-            shape: without(&x[0].shape, &[*axis]),
-            data: x[0].data.clone(),
-        },
+        Op::Remove { axis } => Tensor { shape: without(&x[0].shape, &[*axis]), data: x[0].data.clone() },
         Op::Concat { axis } => {
             let total = x.iter().map(|t| t.shape[*axis]).sum();
             Tensor::from_fn(&replaced(&x[0].shape, *axis, total), |i| {
@@ -358,10 +288,7 @@ fn primitive(op: &Op, x: &[&Tensor], context: &Context<'_>) -> Tensor {
             let mut sum = Tensor::zeros(&without(&x[0].shape, axes));
             Tensor::from_fn(&x[0].shape, |i| {
                 let kept = without(i, axes);
-                let flat = kept
-                    .iter()
-                    .zip(&sum.shape)
-                    .fold(0, |flat, (i, n)| flat * n + i);
+                let flat = kept.iter().zip(&sum.shape).fold(0, |flat, (i, n)| flat * n + i);
                 sum.data[flat] += x[0].at(i);
                 0.0
             });
@@ -388,10 +315,7 @@ fn primitive(op: &Op, x: &[&Tensor], context: &Context<'_>) -> Tensor {
         Op::Pick => {
             let width = x[0].shape[x[0].shape.len() - 1];
             let at = |(row, &id): (usize, &f64)| x[0].data[row * width + id as usize];
-            Tensor {
-                shape: x[1].shape.clone(),
-                data: x[1].data.iter().enumerate().map(at).collect(),
-            }
+            Tensor { shape: x[1].shape.clone(), data: x[1].data.iter().enumerate().map(at).collect() }
         }
         Op::PickGrad { len } => {
             let width = context.dim(len);
@@ -403,41 +327,24 @@ fn primitive(op: &Op, x: &[&Tensor], context: &Context<'_>) -> Tensor {
         }
         Op::Softmax => by_row(x[0], |row, r| {
             let mask = |k: usize| x.get(1).is_none_or(|m| m.data[r * row.len() + k] != 0.0);
-            let max = row
-                .iter()
-                .enumerate()
-                .filter(|(k, _)| mask(*k))
-                .fold(f64::NEG_INFINITY, |m, (_, v)| m.max(*v));
-            let e: Vec<f64> = row
-                .iter()
-                .enumerate()
-                .map(|(k, v)| if mask(k) { (v - max).exp() } else { 0.0 })
-                .collect();
+            let max = row.iter().enumerate().filter(|(k, _)| mask(*k)).fold(f64::NEG_INFINITY, |m, (_, v)| m.max(*v));
+            let e: Vec<f64> =
+                row.iter().enumerate().map(|(k, v)| if mask(k) { (v - max).exp() } else { 0.0 }).collect();
             let sum: f64 = e.iter().sum();
-            e.iter()
-                .map(|v| if sum == 0.0 { 0.0 } else { v / sum })
-                .collect()
+            e.iter().map(|v| if sum == 0.0 { 0.0 } else { v / sum }).collect()
         }),
-        Op::LogSoftmax => by_row(x[0], |row, _| {
-            row.iter().map(|v| v - log_sum_exp(row)).collect()
-        }),
+        Op::LogSoftmax => by_row(x[0], |row, _| row.iter().map(|v| v - log_sum_exp(row)).collect()),
         Op::CrossEntropy => {
             let width = x[0].shape[x[0].shape.len() - 1];
             let nll = |(r, &id): (usize, &f64)| {
                 let row = &x[0].data[r * width..(r + 1) * width];
                 log_sum_exp(row) - row[id as usize]
             };
-            Tensor {
-                shape: x[1].shape.clone(),
-                data: x[1].data.iter().enumerate().map(nll).collect(),
-            }
+            Tensor { shape: x[1].shape.clone(), data: x[1].data.iter().enumerate().map(nll).collect() }
         }
         Op::CrossEntropyGrad => by_row(x[0], |row, r| {
             let one = |k: usize| if x[1].data[r] as usize == k { 1.0 } else { 0.0 };
-            row.iter()
-                .enumerate()
-                .map(|(k, v)| ((v - log_sum_exp(row)).exp() - one(k)) * x[2].data[r])
-                .collect()
+            row.iter().enumerate().map(|(k, v)| ((v - log_sum_exp(row)).exp() - one(k)) * x[2].data[r]).collect()
         }),
         Op::LengthMask { time } => Tensor::from_fn(&[context.dim(time), x[0].shape[0]], |i| {
             f64::from(u8::from((i[0] as f64) < x[0].at(&i[1..])))
@@ -449,19 +356,11 @@ fn primitive(op: &Op, x: &[&Tensor], context: &Context<'_>) -> Tensor {
 fn matmul(a: &Tensor, b: &Tensor, ta: bool, tb: bool, fold: bool) -> Tensor {
     let matrix = |t: &Tensor, flip: bool| {
         let (lead, last) = t.shape.split_at(t.shape.len() - 2);
-        let (r, c) = if flip {
-            (last[1], last[0])
-        } else {
-            (last[0], last[1])
-        };
+        let (r, c) = if flip { (last[1], last[0]) } else { (last[0], last[1]) };
         (lead.to_vec(), r, c)
     };
     let ((lead_a, m, k), (lead_b, _, n)) = (matrix(a, ta), matrix(b, tb));
-    let lead = if lead_a.is_empty() {
-        lead_b.clone()
-    } else {
-        lead_a.clone()
-    };
+    let lead = if lead_a.is_empty() { lead_b.clone() } else { lead_a.clone() };
     let batch: usize = lead.iter().product();
     let at = |t: &Tensor, lead: &[usize], flip: bool, l: usize, i: usize, j: usize| {
         let (rows, columns) = (t.shape[t.shape.len() - 2], t.shape[t.shape.len() - 1]);
@@ -474,32 +373,19 @@ fn matmul(a: &Tensor, b: &Tensor, ta: bool, tb: bool, fold: bool) -> Tensor {
         let base = if fold { 0 } else { l * m * n };
         for i in 0..m {
             for j in 0..n {
-                let sum: f64 = (0..k)
-                    .map(|p| at(a, &lead_a, ta, l, i, p) * at(b, &lead_b, tb, l, p, j))
-                    .sum();
+                let sum: f64 = (0..k).map(|p| at(a, &lead_a, ta, l, i, p) * at(b, &lead_b, tb, l, p, j)).sum();
                 out[base + i * n + j] += sum;
             }
         }
     }
     let lead = if fold { Vec::new() } else { lead };
-    Tensor {
-        shape: [lead, vec![m, n]].concat(),
-        data: out,
-    }
+    Tensor { shape: [lead, vec![m, n]].concat(), data: out }
 }
 
 fn by_row(x: &Tensor, mut f: impl FnMut(&[f64], usize) -> Vec<f64>) -> Tensor {
     let width = x.shape[x.shape.len() - 1].max(1);
-    let data = x
-        .data
-        .chunks(width)
-        .enumerate()
-        .flat_map(|(r, row)| f(row, r))
-        .collect();
-    Tensor {
-        shape: x.shape.clone(),
-        data,
-    }
+    let data = x.data.chunks(width).enumerate().flat_map(|(r, row)| f(row, r)).collect();
+    Tensor { shape: x.shape.clone(), data }
 }
 
 fn log_sum_exp(row: &[f64]) -> f64 {
@@ -514,12 +400,7 @@ fn replaced(index: &[usize], axis: usize, value: usize) -> Vec<usize> {
 }
 
 fn without(index: &[usize], axes: &[usize]) -> Vec<usize> {
-    index
-        .iter()
-        .enumerate()
-        .filter(|(axis, _)| !axes.contains(axis))
-        .map(|(_, &i)| i)
-        .collect()
+    index.iter().enumerate().filter(|(axis, _)| !axes.contains(axis)).map(|(_, &i)| i).collect()
 }
 
 fn swapped(index: &[usize]) -> Vec<usize> {

@@ -32,9 +32,7 @@ pub mod simplify;
 pub mod verify;
 
 pub use dim::{Dim, Shape, Sizes};
-pub use graph::{
-    Graph, Leaf, LeafKind, Loop, LoopKind, LoopOut, Mode, Node, NodeId, Program, Region,
-};
+pub use graph::{Graph, Leaf, LeafKind, Loop, LoopKind, LoopOut, Mode, Node, NodeId, Program, Region};
 pub use map::Map;
 pub use op::{Op, Per, Type};
 
@@ -54,11 +52,9 @@ pub fn compile(program: Program) -> Result<Program, String> {
         ("simplify", |p| Ok(simplify::simplify_and_move_slices(p))),
         ("fuse", |p| Ok(fuse::fuse(p))),
     ];
-    passes
-        .into_iter()
-        .try_fold(program, |program, (name, pass)| {
-            let program = pass(program).map_err(|error| format!("{name}: {error}"))?;
-            verify::verify_program(&program).map_err(|error| format!("after {name}: {error}"))?;
-            Ok(program)
-        })
+    passes.into_iter().try_fold(program, |program, (name, pass)| {
+        let program = pass(program).map_err(|error| format!("{name}: {error}"))?;
+        verify::verify_program(&program).map_err(|error| format!("after {name}: {error}"))?;
+        Ok(program)
+    })
 }

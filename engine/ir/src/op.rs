@@ -28,20 +28,12 @@ pub struct Type {
 impl Type {
     /// Real numbers of this shape.
     pub fn real(shape: Shape) -> Type {
-        Type {
-            shape,
-            dtype: DType::Real,
-            family: None,
-        }
+        Type { shape, dtype: DType::Real, family: None }
     }
 
     /// Indices of this shape.
     pub fn index(shape: Shape) -> Type {
-        Type {
-            shape,
-            dtype: DType::Index,
-            family: None,
-        }
+        Type { shape, dtype: DType::Index, family: None }
     }
 
     /// The same, one for each layer of the stack `name`.
@@ -245,46 +237,28 @@ impl Op {
     /// # Errors
     /// Says in one sentence which shapes the operation needs and which it found.
     pub fn result(&self, x: &[&Type]) -> Result<Type, String> {
-        let shapes = || {
-            x.iter()
-                .map(|t| t.to_string())
-                .collect::<Vec<_>>()
-                .join(" and ")
-        };
+        let shapes = || x.iter().map(|t| t.to_string()).collect::<Vec<_>>().join(" and ");
         let need = |what: &str| Err(format!("{} needs {what}, found {}", self.name(), shapes()));
         let arity = |n: usize| {
             let plural = if n == 1 { "" } else { "s" };
             if x.len() == n {
                 Ok(())
             } else {
-                Err(format!(
-                    "{} takes {n} argument{plural}, found {}",
-                    self.name(),
-                    x.len()
-                ))
+                Err(format!("{} takes {n} argument{plural}, found {}", self.name(), x.len()))
             }
         };
         let real = |n: usize| -> Result<(), String> {
             arity(n)?;
-            match x
-                .iter()
-                .find(|t| t.dtype != DType::Real || t.family.is_some())
-            {
+            match x.iter().find(|t| t.dtype != DType::Real || t.family.is_some()) {
                 None => Ok(()),
                 Some(t) => Err(format!("{} needs real numbers, found {t}", self.name())),
             }
         };
         let axis_of = |axis: usize| {
-            if axis < x[0].shape.rank() {
-                Ok(())
-            } else {
-                Err(format!("{}: {} has no axis {axis}", self.name(), x[0]))
-            }
+            if axis < x[0].shape.rank() { Ok(()) } else { Err(format!("{}: {} has no axis {axis}", self.name(), x[0])) }
         };
         match self {
-            Op::Arg(_) | Op::Loop(_) | Op::Get(_) => {
-                Err(format!("{} has no shape rule of its own", self.name()))
-            }
+            Op::Arg(_) | Op::Loop(_) | Op::Get(_) => Err(format!("{} has no shape rule of its own", self.name())),
             Op::Const(_) | Op::Size(_) => arity(0).map(|()| Type::real(Shape::scalar())),
             Op::Uniform { shape, .. } => arity(0).map(|()| Type::real(shape.clone())),
             Op::Map(map) => {
@@ -298,32 +272,18 @@ impl Op {
                 real(1)?;
                 let increasing = axes.windows(2).all(|w| w[0] < w[1]);
                 let fits = axes.len() == x[0].shape.rank()
-                    && axes
-                        .iter()
-                        .zip(&x[0].shape.0)
-                        .all(|(&axis, dim)| shape.0.get(axis) == Some(dim));
+                    && axes.iter().zip(&x[0].shape.0).all(|(&axis, dim)| shape.0.get(axis) == Some(dim));
                 if !(increasing && fits) {
                     return Err(format!("broadcast cannot take {} to {shape}", x[0]));
                 }
                 Ok(Type::real(shape.clone()))
             }
-            Op::Slice {
-                axis,
-                start: _,
-                len,
-            } => {
+            Op::Slice { axis, start: _, len } => {
                 arity(1)?;
                 axis_of(*axis)?;
-                Ok(Type {
-                    shape: x[0].shape.with(*axis, len.clone()),
-                    ..x[0].clone()
-                })
+                Ok(Type { shape: x[0].shape.with(*axis, len.clone()), ..x[0].clone() })
             }
-            Op::Pad {
-                axis,
-                start: _,
-                len,
-            } => {
+            Op::Pad { axis, start: _, len } => {
                 real(1)?;
                 axis_of(*axis)?;
                 Ok(Type::real(x[0].shape.with(*axis, len.clone())))
@@ -364,8 +324,7 @@ impl Op {
                 let mut total = Dim::number(0);
                 for t in x {
                     if t.shape.rank() != x[0].shape.rank()
-                        || t.shape.with(*axis, Dim::number(0))
-                            != x[0].shape.with(*axis, Dim::number(0))
+                        || t.shape.with(*axis, Dim::number(0)) != x[0].shape.with(*axis, Dim::number(0))
                     {
                         return need(&format!("shapes that differ along axis {axis} only"));
                     }
@@ -375,38 +334,23 @@ impl Op {
             }
             Op::Sum { axes } => {
                 real(1)?;
-                if axes.windows(2).any(|w| w[0] >= w[1])
-                    || axes.iter().any(|&a| a >= x[0].shape.rank())
-                {
+                if axes.windows(2).any(|w| w[0] >= w[1]) || axes.iter().any(|&a| a >= x[0].shape.rank()) {
                     return Err(format!("sum: axes {axes:?} do not fit {}", x[0]));
                 }
-                let kept = x[0]
-                    .shape
-                    .0
-                    .iter()
-                    .enumerate()
-                    .filter(|(i, _)| !axes.contains(i));
+                let kept = x[0].shape.0.iter().enumerate().filter(|(i, _)| !axes.contains(i));
                 Ok(Type::real(Shape(kept.map(|(_, d)| d.clone()).collect())))
             }
             Op::MatMul { ta, tb, fold } => {
                 real(2)?;
                 let letters = |transposed, plain, flipped| if transposed { flipped } else { plain };
-                let wanted = format!(
-                    "[.., {}] x [.., {}]",
-                    letters(*ta, "m, k", "k, m"),
-                    letters(*tb, "k, n", "n, k")
-                );
+                let wanted = format!("[.., {}] x [.., {}]", letters(*ta, "m, k", "k, m"), letters(*tb, "k, n", "n, k"));
                 let (a, b) = (&x[0].shape, &x[1].shape);
                 if a.rank() < 2 || b.rank() < 2 {
                     return need(&wanted);
                 }
                 let split = |s: &Shape, flip: bool| {
                     let (lead, last) = s.0.split_at(s.rank() - 2);
-                    let (row, column) = if flip {
-                        (&last[1], &last[0])
-                    } else {
-                        (&last[0], &last[1])
-                    };
+                    let (row, column) = if flip { (&last[1], &last[0]) } else { (&last[0], &last[1]) };
                     (lead.to_vec(), row.clone(), column.clone())
                 };
                 let ((lead_a, m, k), (lead_b, k_b, n)) = (split(a, *ta), split(b, *tb));
@@ -424,14 +368,10 @@ impl Op {
             }
             Op::Gather => {
                 arity(2)?;
-                if x[0].dtype != DType::Real || x[0].shape.rank() != 2 || x[1].dtype != DType::Index
-                {
+                if x[0].dtype != DType::Real || x[0].shape.rank() != 2 || x[1].dtype != DType::Index {
                     return need("a table [v, e] and indices [..]");
                 }
-                Ok(Type::real(
-                    x[1].shape
-                        .insert(x[1].shape.rank(), x[0].shape.0[1].clone()),
-                ))
+                Ok(Type::real(x[1].shape.insert(x[1].shape.rank(), x[0].shape.0[1].clone())))
             }
             Op::ScatterAdd { rows } => {
                 arity(2)?;
@@ -441,10 +381,7 @@ impl Op {
                 if !fits || x[1].shape.remove(x[0].shape.rank()) != x[0].shape {
                     return need("indices [..] and rows [.., e]");
                 }
-                Ok(Type::real(Shape(vec![
-                    rows.clone(),
-                    x[1].shape.0[x[0].shape.rank()].clone(),
-                ])))
+                Ok(Type::real(Shape(vec![rows.clone(), x[1].shape.0[x[0].shape.rank()].clone()])))
             }
             Op::Pick | Op::CrossEntropy => {
                 arity(2)?;
@@ -457,15 +394,10 @@ impl Op {
             }
             Op::PickGrad { len } => {
                 arity(2)?;
-                if x[0].dtype != DType::Index
-                    || x[1].dtype != DType::Real
-                    || x[0].shape != x[1].shape
-                {
+                if x[0].dtype != DType::Index || x[1].dtype != DType::Real || x[0].shape != x[1].shape {
                     return need("indices [..] and cotangents [..]");
                 }
-                Ok(Type::real(
-                    x[0].shape.insert(x[0].shape.rank(), len.clone()),
-                ))
+                Ok(Type::real(x[0].shape.insert(x[0].shape.rank(), len.clone())))
             }
             Op::Softmax => {
                 if x.len() != 1 {
@@ -487,14 +419,8 @@ impl Op {
             Op::CrossEntropyGrad => {
                 arity(3)?;
                 let rank = x[0].shape.rank();
-                let types = x[0].dtype == DType::Real
-                    && x[1].dtype == DType::Index
-                    && x[2].dtype == DType::Real;
-                if !types
-                    || rank == 0
-                    || x[0].shape.remove(rank - 1) != x[1].shape
-                    || x[1].shape != x[2].shape
-                {
+                let types = x[0].dtype == DType::Real && x[1].dtype == DType::Index && x[2].dtype == DType::Real;
+                if !types || rank == 0 || x[0].shape.remove(rank - 1) != x[1].shape || x[1].shape != x[2].shape {
                     return need("rows [.., v], one index and one cotangent a row [..]");
                 }
                 Ok(x[0].clone())

@@ -33,10 +33,7 @@ fn simplify_graph(g: &Graph, move_slices: bool) -> Graph {
 /// One pass of local rewrites over all nodes, each in terms of its rewritten arguments.
 fn rewrite(old: &Graph, move_slices: bool) -> Graph {
     let only_sliced = only_sliced(old);
-    let mut new = Rewriter {
-        g: Graph::new(),
-        pushable: BTreeSet::new(),
-    };
+    let mut new = Rewriter { g: Graph::new(), pushable: BTreeSet::new() };
     let mut map: Vec<NodeId> = Vec::with_capacity(old.nodes.len());
     for id in old.ids() {
         let node = old.node(id);
@@ -44,13 +41,9 @@ fn rewrite(old: &Graph, move_slices: bool) -> Graph {
         new.g.building = node.phase;
         let moved = match &node.op {
             Op::Arg(_) => new.g.arg(node.ty.clone()),
-            Op::Loop(lp) => new.g.add_loop(
-                Loop {
-                    body: simplify_graph(&lp.body, move_slices),
-                    ..(**lp).clone()
-                },
-                args,
-            ),
+            Op::Loop(lp) => {
+                new.g.add_loop(Loop { body: simplify_graph(&lp.body, move_slices), ..(**lp).clone() }, args)
+            }
             op => new.make(op.clone(), &args),
         };
         if let Some(name) = &node.name {
@@ -107,18 +100,9 @@ impl Rewriter {
                     return Some(args[0]);
                 }
                 let inner = self.g.node(args[0]).clone();
-                if let Op::Broadcast {
-                    axes: inner_axes, ..
-                } = inner.op
-                {
+                if let Op::Broadcast { axes: inner_axes, .. } = inner.op {
                     let axes = inner_axes.iter().map(|&a| axes[a]).collect();
-                    return Some(self.make(
-                        Op::Broadcast {
-                            shape: shape.clone(),
-                            axes,
-                        },
-                        &inner.args,
-                    ));
+                    return Some(self.make(Op::Broadcast { shape: shape.clone(), axes }, &inner.args));
                 }
                 None
             }
@@ -146,23 +130,10 @@ impl Rewriter {
             &Op::MatMul { ta, tb, fold } => {
                 let flipped = |g: &Graph, id: NodeId| {
                     let node = g.node(id);
-                    if node.op == Op::Transpose {
-                        (true, node.args[0])
-                    } else {
-                        (false, id)
-                    }
+                    if node.op == Op::Transpose { (true, node.args[0]) } else { (false, id) }
                 };
                 let ((fa, a), (fb, b)) = (flipped(&self.g, args[0]), flipped(&self.g, args[1]));
-                (fa || fb).then(|| {
-                    self.make(
-                        Op::MatMul {
-                            ta: ta ^ fa,
-                            tb: tb ^ fb,
-                            fold,
-                        },
-                        &[a, b],
-                    )
-                })
+                (fa || fb).then(|| self.make(Op::MatMul { ta: ta ^ fa, tb: tb ^ fb, fold }, &[a, b]))
             }
             _ => None,
         }
@@ -184,43 +155,19 @@ impl Rewriter {
         }
         let source = self.g.node(of).clone();
         let cut = |this: &mut Self, axis: usize, id: NodeId| {
-            this.make(
-                Op::Slice {
-                    axis,
-                    start: start.clone(),
-                    len: len.clone(),
-                },
-                &[id],
-            )
+            this.make(Op::Slice { axis, start: start.clone(), len: len.clone() }, &[id])
         };
         match source.op {
-            Op::Slice {
-                axis: inner,
-                start: offset,
-                ..
-            } if inner == axis => {
+            Op::Slice { axis: inner, start: offset, .. } if inner == axis => {
                 let start = &offset + start;
-                Some(self.make(
-                    Op::Slice {
-                        axis,
-                        start,
-                        len: len.clone(),
-                    },
-                    &source.args,
-                ))
+                Some(self.make(Op::Slice { axis, start, len: len.clone() }, &source.args))
             }
             Op::Broadcast { shape, axes } if self.pushable.contains(&of) => {
                 let arg = match axes.iter().position(|&a| a == axis) {
                     Some(inner) => cut(self, inner, source.args[0]),
                     None => source.args[0],
                 };
-                Some(self.make(
-                    Op::Broadcast {
-                        shape: shape.with(axis, len.clone()),
-                        axes,
-                    },
-                    &[arg],
-                ))
+                Some(self.make(Op::Broadcast { shape: shape.with(axis, len.clone()), axes }, &[arg]))
             }
             Op::Map(map) if self.pushable.contains(&of) => {
                 let args: Vec<NodeId> = source.args.iter().map(|&a| cut(self, axis, a)).collect();
@@ -249,9 +196,7 @@ impl Rewriter {
             let node = self.g.node(id);
             match &node.op {
                 Op::Map(Map::Add) => terms.extend(&node.args),
-                Op::Pad { axis, start, len } => {
-                    pads.push((*axis, start.clone(), len.clone(), node.args[0]))
-                }
+                Op::Pad { axis, start, len } => pads.push((*axis, start.clone(), len.clone(), node.args[0])),
                 _ => return None,
             }
         }
@@ -259,15 +204,12 @@ impl Rewriter {
         let mut end = Dim::number(0);
         let mut parts = Vec::new();
         while end != total {
-            let next = pads
-                .iter()
-                .position(|(a, start, _, _)| *a == axis && *start == end)?;
+            let next = pads.iter().position(|(a, start, _, _)| *a == axis && *start == end)?;
             let (_, _, _, part) = pads.swap_remove(next);
             end = &end + &self.g.shape(part).0[axis];
             parts.push(part);
         }
-        pads.is_empty()
-            .then(|| self.make(Op::Concat { axis }, &parts))
+        pads.is_empty().then(|| self.make(Op::Concat { axis }, &parts))
     }
 }
 
@@ -275,10 +217,7 @@ impl Rewriter {
 /// and a graph's own arguments stay.
 fn prune(g: &Graph) -> Graph {
     let mut live = vec![false; g.nodes.len()];
-    g.outputs
-        .iter()
-        .chain(&g.args)
-        .for_each(|id| live[id.index()] = true);
+    g.outputs.iter().chain(&g.args).for_each(|id| live[id.index()] = true);
     let mut wanted: HashMap<NodeId, BTreeSet<usize>> = HashMap::new();
     let mut pruned: HashMap<NodeId, Pruned> = HashMap::new();
     for id in g.ids().rev() {
@@ -289,18 +228,12 @@ fn prune(g: &Graph) -> Graph {
         match &node.op {
             Op::Loop(lp) => {
                 let loop_pruned = prune_loop(lp, &wanted.remove(&id).unwrap_or_default());
-                loop_pruned
-                    .args
-                    .iter()
-                    .for_each(|&k| live[node.args[k].index()] = true);
+                loop_pruned.args.iter().for_each(|&k| live[node.args[k].index()] = true);
                 pruned.insert(id, loop_pruned);
             }
             Op::Get(out) => {
                 live[node.args[0].index()] = true;
-                wanted
-                    .entry(node.args[0])
-                    .or_default()
-                    .insert(g.loop_at(node.args[0]).output_index(*out));
+                wanted.entry(node.args[0]).or_default().insert(g.loop_at(node.args[0]).output_index(*out));
             }
             _ => node.args.iter().for_each(|a| live[a.index()] = true),
         }
@@ -316,22 +249,14 @@ fn prune(g: &Graph) -> Graph {
         if let Op::Get(out) = &mut node.op {
             *out = pruned[&node.args[0]].renumber(*out);
         }
-        let args = node
-            .args
-            .iter()
-            .map(|a| map[a.index()].expect("a live node's arguments are live"))
-            .collect();
+        let args = node.args.iter().map(|a| map[a.index()].expect("a live node's arguments are live")).collect();
         let copy = new.push_copy(&node, args);
         if let Op::Arg(_) = node.op {
             new.args.push(copy);
         }
         map[id.index()] = Some(copy);
     }
-    new.outputs = g
-        .outputs
-        .iter()
-        .map(|id| map[id.index()].expect("outputs are live"))
-        .collect();
+    new.outputs = g.outputs.iter().map(|id| map[id.index()].expect("outputs are live")).collect();
     new
 }
 
@@ -346,11 +271,7 @@ struct Pruned {
 
 impl Pruned {
     fn renumber(&self, out: LoopOut) -> LoopOut {
-        let position = |kept: &[usize], k| {
-            kept.iter()
-                .position(|&j| j == k)
-                .expect("a result that is used stays")
-        };
+        let position = |kept: &[usize], k| kept.iter().position(|&j| j == k).expect("a result that is used stays");
         match out {
             LoopOut::Y(k) => LoopOut::Y(position(&self.ys, k)),
             LoopOut::Acc(k) => LoopOut::Acc(position(&self.accs, k)),
@@ -360,11 +281,7 @@ impl Pruned {
 }
 
 fn prune_loop(lp: &Loop, wanted: &BTreeSet<usize>) -> Pruned {
-    let kept = |count: usize, first: usize| {
-        (0..count)
-            .filter(|k| wanted.contains(&(first + k)))
-            .collect::<Vec<_>>()
-    };
+    let kept = |count: usize, first: usize| (0..count).filter(|k| wanted.contains(&(first + k))).collect::<Vec<_>>();
     let ys = kept(lp.ys, lp.carries);
     let accs = kept(lp.accs, lp.carries + lp.ys);
     let mut body = lp.body.clone();
@@ -375,14 +292,10 @@ fn prune_loop(lp: &Loop, wanted: &BTreeSet<usize>) -> Pruned {
 
     let used = body.use_counts();
     let fixed = lp.consts + lp.steps;
-    let args: Vec<usize> = (0..body.args.len())
-        .filter(|&k| k >= fixed || used[body.args[k].index()] > 0)
-        .collect();
+    let args: Vec<usize> = (0..body.args.len()).filter(|&k| k >= fixed || used[body.args[k].index()] > 0).collect();
     let kept_args: Vec<NodeId> = args.iter().map(|&k| body.args[k]).collect();
-    let order: Vec<NodeId> = body
-        .ids()
-        .filter(|id| !matches!(body.node(*id).op, Op::Arg(_)) || kept_args.contains(id))
-        .collect();
+    let order: Vec<NodeId> =
+        body.ids().filter(|id| !matches!(body.node(*id).op, Op::Arg(_)) || kept_args.contains(id)).collect();
     body.args = kept_args;
     for (position, id) in body.args.clone().into_iter().enumerate() {
         body.nodes[id.index()].op = Op::Arg(position);
@@ -390,10 +303,7 @@ fn prune_loop(lp: &Loop, wanted: &BTreeSet<usize>) -> Pruned {
     body.reorder(&order);
     let lp = Loop {
         consts: args.iter().filter(|&&k| k < lp.consts).count(),
-        steps: args
-            .iter()
-            .filter(|&&k| (lp.consts..fixed).contains(&k))
-            .count(),
+        steps: args.iter().filter(|&&k| (lp.consts..fixed).contains(&k)).count(),
         ys: ys.len(),
         accs: accs.len(),
         body,

@@ -11,9 +11,7 @@ pub fn verify_program(program: &Program) -> Result<(), String> {
     let graph = &program.graph;
     verify(graph)?;
     if program.leaves.len() != graph.args.len() || program.outputs.len() != graph.outputs.len() {
-        return Err(
-            "leaves and outputs must match the graph's arguments and results one to one".into(),
-        );
+        return Err("leaves and outputs must match the graph's arguments and results one to one".into());
     }
     for (output, &id) in program.outputs.iter().zip(&graph.outputs) {
         let leaf_ty = match output {
@@ -24,10 +22,7 @@ pub fn verify_program(program: &Program) -> Result<(), String> {
             Output::Next(leaf) | Output::Grad(leaf) => program.leaf_type(*leaf),
         };
         if leaf_ty != graph.ty(id) {
-            return Err(format!(
-                "{output:?} has type {}, its leaf has {leaf_ty}",
-                graph.ty(id)
-            ));
+            return Err(format!("{output:?} has type {}, its leaf has {leaf_ty}", graph.ty(id)));
         }
     }
     Ok(())
@@ -39,23 +34,14 @@ pub fn verify_program(program: &Program) -> Result<(), String> {
 /// Says which node breaks which rule.
 pub fn verify(graph: &Graph) -> Result<(), String> {
     for id in graph.ids() {
-        verify_node(graph, id)
-            .map_err(|error| format!("node {} ({}): {error}", id.0, graph.node(id).op.name()))?;
+        verify_node(graph, id).map_err(|error| format!("node {} ({}): {error}", id.0, graph.node(id).op.name()))?;
     }
     for (position, &id) in graph.args.iter().enumerate() {
         if graph.node(id).op != Op::Arg(position) {
-            return Err(format!(
-                "argument {position} is node {}, which is {:?}",
-                id.0,
-                graph.node(id).op
-            ));
+            return Err(format!("argument {position} is node {}, which is {:?}", id.0, graph.node(id).op));
         }
     }
-    if let Some(id) = graph
-        .outputs
-        .iter()
-        .find(|id| id.index() >= graph.nodes.len())
-    {
+    if let Some(id) = graph.outputs.iter().find(|id| id.index() >= graph.nodes.len()) {
         return Err(format!("output {} does not exist", id.0));
     }
     Ok(())
@@ -85,14 +71,7 @@ fn verify_node(graph: &Graph, id: NodeId) -> Result<(), String> {
             op.result(&types)?
         }
     };
-    if expected == node.ty {
-        Ok(())
-    } else {
-        Err(format!(
-            "its type is {}, its rule gives {expected}",
-            node.ty
-        ))
-    }
+    if expected == node.ty { Ok(()) } else { Err(format!("its type is {}, its rule gives {expected}", node.ty)) }
 }
 
 fn verify_loop(graph: &Graph, args: &[NodeId], lp: &Loop) -> Result<(), String> {
@@ -118,10 +97,7 @@ fn verify_loop(graph: &Graph, args: &[NodeId], lp: &Loop) -> Result<(), String> 
             _ => lp.outer(inner),
         };
         if *graph.ty(outer) != expected {
-            return Err(format!(
-                "argument {k} is {}, its body needs {expected}",
-                graph.ty(outer)
-            ));
+            return Err(format!("argument {k} is {}, its body needs {expected}", graph.ty(outer)));
         }
     }
     for k in 0..lp.carries {
@@ -131,9 +107,7 @@ fn verify_loop(graph: &Graph, args: &[NodeId], lp: &Loop) -> Result<(), String> 
             crate::LoopKind::Stack { .. } => before.shape.rank() == after.shape.rank(),
         };
         if !same || after.dtype != DType::Real {
-            return Err(format!(
-                "carry {k} enters as {before} and leaves as {after}"
-            ));
+            return Err(format!("carry {k} enters as {before} and leaves as {after}"));
         }
     }
     Ok(())

@@ -8,19 +8,11 @@ use std::collections::BTreeMap;
 
 fn settings() -> (Sizes, BTreeMap<String, Vec<usize>>, Vec<Value>) {
     let (time, batch, widths) = (3, 2, [4, 5, 3]);
-    let sizes = Sizes::new()
-        .with("time", time)
-        .with("batch", batch)
-        .with("width", widths[0])
-        .with("features", 3);
+    let sizes = Sizes::new().with("time", time).with("batch", batch).with("width", widths[0]).with("features", 3);
     let stacks = BTreeMap::from([("layers".to_owned(), widths[1..].to_vec())]);
     let each = |seed: u32, shape: &dyn Fn(usize, usize) -> Vec<usize>| {
         let layers = widths.windows(2).enumerate();
-        Value::Family(
-            layers
-                .map(|(l, w)| random(&shape(w[0], w[1]), seed + l as u32))
-                .collect(),
-        )
+        Value::Family(layers.map(|(l, w)| random(&shape(w[0], w[1]), seed + l as u32)).collect())
     };
     let mut tau = random(&[], 5);
     tau.data[0] = 0.8;
@@ -44,21 +36,9 @@ fn gradient_of_a_stack_of_noisy_layers() {
 /// The scans in a compiled stack: the forward one, then the backward one.
 fn scans(program: &Program) -> Vec<Loop> {
     let loops = |g: &Graph| -> Vec<Loop> {
-        g.nodes
-            .iter()
-            .filter_map(|n| {
-                if let Op::Loop(lp) = &n.op {
-                    Some((**lp).clone())
-                } else {
-                    None
-                }
-            })
-            .collect()
+        g.nodes.iter().filter_map(|n| if let Op::Loop(lp) = &n.op { Some((**lp).clone()) } else { None }).collect()
     };
-    loops(&program.graph)
-        .iter()
-        .flat_map(|stack| loops(&stack.body))
-        .collect()
+    loops(&program.graph).iter().flat_map(|stack| loops(&stack.body)).collect()
 }
 
 fn count(g: &Graph, wanted: impl Fn(&Op) -> bool) -> usize {
@@ -71,26 +51,15 @@ fn a_step_is_one_product_and_one_region_each_way() {
     let scans = scans(&compiled);
     assert_eq!(scans.len(), 2);
     for scan in &scans {
-        assert_eq!(
-            count(&scan.body, |op| matches!(op, Op::MatMul { .. })),
-            1,
-            "{}",
-            scan.body
-        );
+        assert_eq!(count(&scan.body, |op| matches!(op, Op::MatMul { .. })), 1, "{}", scan.body);
         assert_eq!(scan.body.regions.len(), 1, "{}", scan.body);
         assert_eq!(scan.accs, 0, "{}", scan.body);
     }
     assert_eq!(scans[0].body.regions[0].noise.len(), 2);
-    assert!(
-        scans[1].body.regions[0].noise.is_empty(),
-        "backward must not sample"
-    );
+    assert!(scans[1].body.regions[0].noise.is_empty(), "backward must not sample");
     // Saved for backward: i, f, g, o, tanh(c); the states come from their own trajectories.
     assert_eq!(scans[0].ys, 5, "{}", scans[0].body);
-    assert_eq!(
-        count(&scans[1].body, |op| matches!(op, Op::Concat { .. })),
-        1
-    );
+    assert_eq!(count(&scans[1].body, |op| matches!(op, Op::Concat { .. })), 1);
     assert_eq!(count(&scans[1].body, |op| matches!(op, Op::Pad { .. })), 0);
 }
 
@@ -98,36 +67,17 @@ fn a_step_is_one_product_and_one_region_each_way() {
 fn weight_noise_leaves_the_scan_and_is_drawn_again() {
     let compiled = compile(stacked_lstm()).unwrap();
     for scan in scans(&compiled) {
-        assert_eq!(
-            count(&scan.body, |op| matches!(
-                op,
-                Op::Uniform {
-                    per: Per::Sequence,
-                    ..
-                }
-            )),
-            0
-        );
+        assert_eq!(count(&scan.body, |op| matches!(op, Op::Uniform { per: Per::Sequence, .. })), 0);
     }
     let stacks: Vec<&Graph> = compiled
         .graph
         .nodes
         .iter()
-        .filter_map(|n| {
-            if let Op::Loop(lp) = &n.op {
-                Some(&lp.body)
-            } else {
-                None
-            }
-        })
+        .filter_map(|n| if let Op::Loop(lp) = &n.op { Some(&lp.body) } else { None })
         .collect();
     assert_eq!(stacks.len(), 2);
     for body in stacks {
-        assert_eq!(
-            count(body, |op| matches!(op, Op::Uniform { .. })),
-            1,
-            "{body}"
-        );
+        assert_eq!(count(body, |op| matches!(op, Op::Uniform { .. })), 1, "{body}");
     }
 }
 
@@ -161,12 +111,6 @@ fn a_parameter_without_influence_is_an_error() {
     let mut program = stacked_lstm();
     let extra = program.graph.arg(op::Type::real(shape(&[&d("batch")])));
     assert_eq!(program.graph.args.last(), Some(&extra));
-    program.leaves.push(Leaf {
-        name: "extra".into(),
-        kind: LeafKind::Param,
-    });
-    assert_eq!(
-        compile(program).unwrap_err(),
-        "grad: parameter `extra` does not influence the loss"
-    );
+    program.leaves.push(Leaf { name: "extra".into(), kind: LeafKind::Param });
+    assert_eq!(compile(program).unwrap_err(), "grad: parameter `extra` does not influence the loss");
 }

@@ -26,33 +26,16 @@ pub fn lstm_scan(input: &Dim, hidden: &Dim) -> Loop {
     let x = g.arg(Type::real(shape(&[&batch, input])));
     let h = g.arg(Type::real(shape(&[&batch, hidden])));
     let c = g.arg(Type::real(shape(&[&batch, hidden])));
-    let product = Op::MatMul {
-        ta: false,
-        tb: true,
-        fold: false,
-    };
+    let product = Op::MatMul { ta: false, tb: true, fold: false };
     let from_x = g.op(product.clone(), &[x, w_x]);
     let mask = g.uniform(7, Per::Sequence, shape(&[&gates, hidden]));
     let dropped = g.mul(w_h, mask);
     let from_h = g.op(product, &[h, dropped]);
     let sum = g.add(from_x, from_h);
-    let bias = g.op(
-        Op::Broadcast {
-            shape: shape(&[&batch, &gates]),
-            axes: vec![1],
-        },
-        &[b],
-    );
+    let bias = g.op(Op::Broadcast { shape: shape(&[&batch, &gates]), axes: vec![1] }, &[b]);
     let pre = g.add(sum, bias);
     let part = |g: &mut Graph, k: usize| {
-        g.op(
-            Op::Slice {
-                axis: 1,
-                start: &Dim::number(k) * hidden,
-                len: hidden.clone(),
-            },
-            &[pre],
-        )
+        g.op(Op::Slice { axis: 1, start: &Dim::number(k) * hidden, len: hidden.clone() }, &[pre])
     };
     let gate = |g: &mut Graph, a: NodeId, site: u32| {
         let u = g.uniform(site, Per::Step, shape(&[&batch, hidden]));
@@ -62,12 +45,7 @@ pub fn lstm_scan(input: &Dim, hidden: &Dim) -> Loop {
         let sharp = g.div(noisy, tau);
         g.map(Map::Sigmoid, &[sharp])
     };
-    let (a_i, a_f, a_g, a_o) = (
-        part(&mut g, 0),
-        part(&mut g, 1),
-        part(&mut g, 2),
-        part(&mut g, 3),
-    );
+    let (a_i, a_f, a_g, a_o) = (part(&mut g, 0), part(&mut g, 1), part(&mut g, 2), part(&mut g, 3));
     let i = gate(&mut g, a_i, 0);
     let f = gate(&mut g, a_f, 1);
     let candidate = g.map(Map::Tanh, &[a_g]);
@@ -79,16 +57,7 @@ pub fn lstm_scan(input: &Dim, hidden: &Dim) -> Loop {
     let h = g.mul(o, squashed);
     g.outputs = vec![h, c, i];
     let kind = LoopKind::Scan { time: d("time") };
-    Loop {
-        kind,
-        reversed: false,
-        body: g,
-        consts: 4,
-        steps: 1,
-        carries: 2,
-        ys: 1,
-        accs: 0,
-    }
+    Loop { kind, reversed: false, body: g, consts: 4, steps: 1, carries: 2, ys: 1, accs: 0 }
 }
 
 /// A stack of such layers over x, its loss the sum of the squared last states plus a mean of the second state.
@@ -98,22 +67,12 @@ pub fn stacked_lstm() -> Program {
     let gates = &Dim::number(4) * &hidden;
     let mut body = Graph::new();
     let tau = body.arg(Type::real(Shape::scalar()));
-    let params = [
-        shape(&[&gates, &input]),
-        shape(&[&gates, &hidden]),
-        shape(&[&gates]),
-    ];
-    let weights: Vec<NodeId> = params
-        .iter()
-        .map(|s| body.arg(Type::real(s.clone())))
-        .collect();
+    let params = [shape(&[&gates, &input]), shape(&[&gates, &hidden]), shape(&[&gates])];
+    let weights: Vec<NodeId> = params.iter().map(|s| body.arg(Type::real(s.clone()))).collect();
     let h0 = body.arg(Type::real(shape(&[&batch, &hidden])));
     let x = body.arg(Type::real(shape(&[&time, &batch, &input])));
     let c0 = body.zeros_like(h0);
-    let scan = body.add_loop(
-        lstm_scan(&input, &hidden),
-        vec![weights[0], weights[1], weights[2], tau, x, h0, c0],
-    );
+    let scan = body.add_loop(lstm_scan(&input, &hidden), vec![weights[0], weights[1], weights[2], tau, x, h0, c0]);
     let h = body.get(scan, LoopOut::After(0));
     let last = body.get(scan, LoopOut::Final(0));
     body.outputs = vec![h, last];
@@ -124,22 +83,10 @@ pub fn stacked_lstm() -> Program {
         first: d("width"),
         last: d("features"),
     };
-    let stack = Loop {
-        kind,
-        reversed: false,
-        body,
-        consts: 1,
-        steps: 4,
-        carries: 1,
-        ys: 1,
-        accs: 0,
-    };
+    let stack = Loop { kind, reversed: false, body, consts: 1, steps: 4, carries: 1, ys: 1, accs: 0 };
 
     let mut g = Graph::new();
-    let leaf = |name: &str, kind| Leaf {
-        name: name.into(),
-        kind,
-    };
+    let leaf = |name: &str, kind| Leaf { name: name.into(), kind };
     let mut leaves = vec![leaf("x", LeafKind::Input), leaf("tau", LeafKind::Hyper)];
     let x = g.arg(Type::real(shape(&[&time, &batch, &d("width")])));
     let tau = g.arg(Type::real(Shape::scalar()));
@@ -155,31 +102,15 @@ pub fn stacked_lstm() -> Program {
     let y = g.get(stack, LoopOut::Final(0));
     let next = g.get(stack, LoopOut::Y(0));
     let squared = g.square(y);
-    let loss = g.op(
-        Op::Sum {
-            axes: vec![0, 1, 2],
-        },
-        &[squared],
-    );
+    let loss = g.op(Op::Sum { axes: vec![0, 1, 2] }, &[squared]);
     g.outputs = vec![loss, next];
     let outputs = vec![Output::Loss, Output::Next(5)];
-    Program {
-        name: "stacked".into(),
-        mode: Mode::Training,
-        graph: g,
-        leaves,
-        outputs,
-    }
+    Program { name: "stacked".into(), mode: Mode::Training, graph: g, leaves, outputs }
 }
 
 pub fn noise(draw: Draw) -> f64 {
     let mut z = 0x9e37_79b9_7f4a_7c15_u64;
-    for word in [
-        draw.layer as u64,
-        draw.time.map_or(99, |t| t as u64),
-        u64::from(draw.site),
-        draw.element as u64,
-    ] {
+    for word in [draw.layer as u64, draw.time.map_or(99, |t| t as u64), u64::from(draw.site), draw.element as u64] {
         z = (z ^ word.wrapping_mul(0xbf58_476d_1ce4_e5b9)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^= z >> 29;
     }
@@ -190,27 +121,13 @@ pub fn noise(draw: Draw) -> f64 {
 pub fn random(shape: &[usize], seed: u32) -> Tensor {
     let mut element = 0..;
     Tensor::from_fn(shape, |_| {
-        let draw = Draw {
-            layer: 1000,
-            time: None,
-            site: seed,
-            element: element.next().unwrap(),
-        };
+        let draw = Draw { layer: 1000, time: None, site: seed, element: element.next().unwrap() };
         2.0 * noise(draw) - 1.0
     })
 }
 
-pub fn run(
-    program: &Program,
-    args: &[Value],
-    sizes: &Sizes,
-    stacks: &BTreeMap<String, Vec<usize>>,
-) -> Vec<Value> {
-    interpret(
-        &program.graph,
-        args,
-        &Context::new(sizes.clone(), stacks.clone(), &noise),
-    )
+pub fn run(program: &Program, args: &[Value], sizes: &Sizes, stacks: &BTreeMap<String, Vec<usize>>) -> Vec<Value> {
+    interpret(&program.graph, args, &Context::new(sizes.clone(), stacks.clone(), &noise))
 }
 
 fn dot(a: &Value, b: &Value) -> f64 {
@@ -225,36 +142,23 @@ fn dot(a: &Value, b: &Value) -> f64 {
 fn moved(value: &Value, by: f64, direction: &Value) -> Value {
     let tensor = |v: &Tensor, d: &Tensor| Tensor {
         shape: v.shape.clone(),
-        data: v
-            .data
-            .iter()
-            .zip(&d.data)
-            .map(|(v, d)| v + by * d)
-            .collect(),
+        data: v.data.iter().zip(&d.data).map(|(v, d)| v + by * d).collect(),
     };
     match (value, direction) {
         (Value::Tensor(v), Value::Tensor(d)) => Value::Tensor(tensor(v, d)),
-        (Value::Family(v), Value::Family(d)) => {
-            Value::Family(v.iter().zip(d).map(|(v, d)| tensor(v, d)).collect())
-        }
+        (Value::Family(v), Value::Family(d)) => Value::Family(v.iter().zip(d).map(|(v, d)| tensor(v, d)).collect()),
         _ => panic!("a tensor against a family"),
     }
 }
 
 /// Compiles a training program and compares its gradients, along one random direction, with a five-point central
 /// difference of its loss, and all its other outputs with those from before compilation.
-pub fn check_gradient(
-    program: &Program,
-    args: &[Value],
-    sizes: &Sizes,
-    stacks: &BTreeMap<String, Vec<usize>>,
-) {
+pub fn check_gradient(program: &Program, args: &[Value], sizes: &Sizes, stacks: &BTreeMap<String, Vec<usize>>) {
     let compiled = compile(program.clone()).unwrap();
     let before = run(program, args, sizes, stacks);
     let after = run(&compiled, args, sizes, stacks);
     for (k, (b, a)) in before.iter().zip(&after).enumerate() {
-        let close =
-            dot(&moved(b, -1.0, a), &moved(b, -1.0, a)).sqrt() <= 1e-12 * (1.0 + dot(b, b).sqrt());
+        let close = dot(&moved(b, -1.0, a), &moved(b, -1.0, a)).sqrt() <= 1e-12 * (1.0 + dot(b, b).sqrt());
         assert!(close, "output {k} changed from {b:?} to {a:?}");
     }
     let mut direction = args.to_vec();
@@ -266,33 +170,21 @@ pub fn check_gradient(
             let seed = 500 + leaf as u32;
             direction[leaf] = match &args[leaf] {
                 Value::Tensor(t) => Value::Tensor(random(&t.shape, seed)),
-                Value::Family(f) => Value::Family(
-                    f.iter()
-                        .enumerate()
-                        .map(|(l, t)| random(&t.shape, seed + 50 * l as u32))
-                        .collect(),
-                ),
+                Value::Family(f) => {
+                    Value::Family(f.iter().enumerate().map(|(l, t)| random(&t.shape, seed + 50 * l as u32)).collect())
+                }
             };
             slope += dot(gradient, &direction[leaf]);
         }
     }
-    let loss = program
-        .outputs
-        .iter()
-        .position(|o| *o == Output::Loss)
-        .unwrap();
+    let loss = program.outputs.iter().position(|o| *o == Output::Loss).unwrap();
     let at = |by: f64| {
         let each = args.iter().zip(&direction).zip(&params);
-        let args: Vec<Value> = each
-            .map(|((a, d), &p)| if p { moved(a, by, d) } else { a.clone() })
-            .collect();
+        let args: Vec<Value> = each.map(|((a, d), &p)| if p { moved(a, by, d) } else { a.clone() }).collect();
         run(program, &args, sizes, stacks)[loss].tensor().data[0]
     };
     let h = 1e-3;
     let numeric = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h);
     let error = (numeric - slope).abs() / (1e-6 + numeric.abs().max(slope.abs()));
-    assert!(
-        error <= 1e-6,
-        "slope {slope}, by differences {numeric}, relative error {error:.1e}\n{compiled}"
-    );
+    assert!(error <= 1e-6, "slope {slope}, by differences {numeric}, relative error {error:.1e}\n{compiled}");
 }
