@@ -1,0 +1,3 @@
+//! The program `g2lstm`.
+
+fn main() {}
