@@ -5,4 +5,8 @@
 pub mod batches;
 pub mod config;
 pub mod corpus;
+pub mod evaluate;
+pub mod gates;
+pub mod report;
 pub mod sgd;
+pub mod train;
