@@ -1,1 +1,143 @@
-//! `g2-macros`
+//! `g2-macros`: `graph!`, from tokens to a static graph to Rust.
+//!
+//! ```text
+//! parse    tokens to items, statements, expressions
+//! compose  `use` brings in items of other graphs; each item exports itself
+//! names    names known, declared once, used
+//! lower    names become nodes, shapes are checked: one program for each mode
+//! g2_ir    verify, hoist, differentiate, simplify, fuse
+//! emit     programs and kernels as Rust
+//! ```
+//!
+//! The macro reads nothing but its tokens. All errors of an invocation are reported in one build, and a wrong item
+//! still expands to a stub, so that what follows it stays silent.
+
+mod ast;
+mod compose;
+mod emit;
+mod error;
+mod lower;
+mod names;
+mod parse;
+
+use compose::{Step, Units};
+use error::{Diagnostics, Reported};
+use g2_ir::Program;
+use lower::{Programs, lower_unit};
+use proc_macro2::TokenStream;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Defines functions, cells and models as equations; see the language's description in `g2-engine`.
+#[proc_macro]
+pub fn graph(tokens: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let mut errors = Diagnostics::default();
+    let step = compose::begin(tokens.into(), &mut errors);
+    expand_step(step, errors).into()
+}
+
+/// Continues a `graph!` with an item that it imports. Called by what `graph!` expands to.
+#[doc(hidden)]
+#[proc_macro]
+pub fn __import(tokens: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let mut errors = Diagnostics::default();
+    match compose::resume(tokens.into(), &mut errors) {
+        Ok(step) => expand_step(step, errors).into(),
+        Err(error) => error.into_compile_error().into(),
+    }
+}
+
+/// Expands to `PRIMITIVES`: a kernel for each primitive, by the same emitter as the fused ones.
+#[proc_macro]
+pub fn primitive_kernels(_: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    emit::expand_primitives().into()
+}
+
+fn expand_step(step: Step, errors: Diagnostics) -> TokenStream {
+    match step {
+        Step::Import(call) => call,
+        Step::Ready(units) => expand_items(units, errors),
+    }
+}
+
+fn expand_items(mut units: Units, mut errors: Diagnostics) -> TokenStream {
+    let programs = check_items(&mut units, &mut errors);
+    let mut expanded = errors.expand();
+    for (key, name, head) in &units.own {
+        if head.keyword != "fn" {
+            expanded.extend(emit::expand_carrier(&head.attributes, &head.visibility, name));
+        }
+        let template = matches!(&units.all[key].item, Some(ast::Item { kind: ast::ItemKind::Model(m), .. }) if !m.templates.is_empty());
+        if head.keyword == "model" && !template {
+            expanded.extend(emit::expand_model(name, programs.get(key)));
+        }
+        expanded.extend(compose::expand_export(&units, key, name, head));
+    }
+    expanded
+}
+
+/// Checks all items, cells before the models that scan them, and compiles the models; items found wrong lose their
+/// syntax.
+fn check_items(units: &mut Units, errors: &mut Diagnostics) -> BTreeMap<String, Programs> {
+    let mut failed: BTreeSet<String> = names::check_names(units, errors);
+    let mut programs = BTreeMap::new();
+    let own = units.own.clone();
+    for keyword in ["fn", "cell", "model"] {
+        for (key, name, _) in own.iter().filter(|(.., head)| head.keyword == keyword) {
+            let mut silent = Diagnostics::default();
+            // What uses a wrong item says only what its names are, so that one mistake is one error.
+            let spoiled = failed_in_closure(units, &failed, key);
+            let lowered = lower_unit(units, key, if spoiled { &mut silent } else { &mut *errors });
+            let compiled = lowered.and_then(|p| p.map(|p| compile(p, name, errors)).transpose());
+            match compiled {
+                Ok(Some(compiled)) => {
+                    programs.insert(key.clone(), compiled);
+                }
+                Ok(None) => {}
+                Err(Reported) => {
+                    failed.insert(key.clone());
+                }
+            }
+        }
+    }
+    for (key, ..) in &own {
+        if failed.contains(key) || failed_in_closure(units, &failed, key) {
+            programs.remove(key);
+            failed.insert(key.clone());
+        }
+    }
+    for key in failed {
+        if let Some(unit) = units.all.get_mut(&key) {
+            unit.item = None;
+        }
+    }
+    programs
+}
+
+/// Whether anything that the unit needs, besides itself, is wrong.
+fn failed_in_closure(units: &Units, failed: &BTreeSet<String>, key: &str) -> bool {
+    let mut closure = vec![key];
+    let mut next = 0;
+    while let Some(unit) = closure.get(next).and_then(|k| units.all.get(*k)) {
+        for needed in unit.scope.values().map(String::as_str) {
+            let wrong = failed.contains(needed) || units.all.get(needed).is_none_or(|u| u.item.is_none());
+            if wrong && needed != key {
+                return true;
+            }
+            if !closure.contains(&needed) {
+                closure.push(needed);
+            }
+        }
+        next += 1;
+    }
+    false
+}
+
+fn compile(programs: Programs, name: &proc_macro2::Ident, errors: &mut Diagnostics) -> Result<Programs, Reported> {
+    let mut compile = |program: Program| {
+        let mode = program.mode;
+        g2_ir::compile(program).map_err(|error| errors.report(name, format!("`{name}` ({mode:?}): {error}")))
+    };
+    let training = programs.training.map(&mut compile).transpose();
+    let (sampling, evaluation) = (compile(programs.sampling), compile(programs.evaluation));
+    Ok(Programs { training: training?, sampling: sampling?, evaluation: evaluation? })
+}
