@@ -28,6 +28,7 @@ pub(crate) fn expand_model(name: &Ident, programs: Option<&Programs>) -> TokenSt
     let evaluation = expand("evaluation", programs.map(|p| &p.evaluation));
     let structs = kernels.structs;
     quote! {
+        #[cfg(not(target_arch = "nvptx64"))]
         const _: () = {
             #structs
             impl ::g2_engine::Model for #name {
@@ -61,7 +62,7 @@ pub(crate) fn expand_primitives() -> TokenStream {
     let structs = kernels.structs;
     quote! {
         /// A kernel for each primitive in the order of `Map::ALL`, and the last for a lone uniform.
-        pub static PRIMITIVES: &[::g2_engine::region::Kernel] = {
+        pub static PRIMITIVES: &[::g2_engine::Kernel] = {
             #structs
             &[#(#all),*]
         };
@@ -107,7 +108,7 @@ impl Kernels {
             self.known.push((code, region.clone()));
             region
         });
-        quote!(::g2_engine::region::Kernel::new::<#region, #x, #s, #u, #y>(#name))
+        quote!(::g2_engine::Kernel::new::<#region, #x, #s, #u, #y>(#name))
     }
 }
 

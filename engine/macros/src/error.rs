@@ -80,7 +80,9 @@ impl Diagnostics {
 pub(crate) fn suggestion<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     let near = candidates.into_iter().map(|c| (distance(name, c), c)).min();
     match near {
-        Some((d, candidate)) if d <= (name.len() / 3).max(1) => format!("; did you mean `{candidate}`?"),
+        Some((d, candidate)) if d <= (name.len() / 3).max(1) && d < name.len().max(candidate.len()) => {
+            format!("; did you mean `{candidate}`?")
+        }
         _ => String::new(),
     }
 }

@@ -19,6 +19,8 @@ mod error;
 mod lower;
 mod names;
 mod parse;
+#[cfg(test)]
+mod tests;
 
 use compose::{Step, Units};
 use error::{Diagnostics, Reported};

@@ -210,18 +210,21 @@ fn align_leaves(drafts: &mut [Draft], name: &Ident, errors: &mut Diagnostics) ->
 
 impl Draft {
     fn finish(mut self, name: &str) -> Program {
-        order_args(&mut self.graph, self.leaves.iter().map(|l| l.node).collect());
         let (outputs, nodes) = self.outputs.into_iter().unzip();
         self.graph.outputs = nodes;
+        order_args(&mut self.graph, self.leaves.iter().map(|l| l.node).collect());
         let leaves = self.leaves.into_iter().map(|l| Leaf { name: l.name, kind: l.kind }).collect();
         Program { name: name.to_owned(), mode: self.mode, graph: self.graph, leaves, outputs }
     }
 }
 
-/// Makes `args` the graph's arguments, in this order.
+/// Makes `args` the graph's arguments, in this order, and its first nodes. All other uses of the graph's ids end here.
 fn order_args(graph: &mut Graph, args: Vec<NodeId>) {
     for (k, id) in args.iter().enumerate() {
         graph.nodes[id.index()].op = Op::Arg(k);
     }
+    let others = graph.ids().filter(|id| !args.contains(id));
+    let order: Vec<NodeId> = args.iter().copied().chain(others).collect();
     graph.args = args;
+    graph.reorder(&order);
 }

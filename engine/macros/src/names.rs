@@ -222,7 +222,12 @@ impl<'a> Check<'a> {
             let known = self.units.all.values().filter(|u| u.local).map(|u| u.name.as_str());
             let templates: Vec<String> = self.templates.iter().map(ToString::to_string).collect();
             let message = unknown(what, &wanted, known.chain(templates.iter().map(String::as_str)));
-            self.errors.report(name, format!("{message}; items of other graphs come in by `use path::{wanted};`"));
+            let message = if message.ends_with('?') {
+                message
+            } else {
+                format!("{message}; items of other graphs come in by `use path::{wanted};`")
+            };
+            self.errors.report(name, message);
         }
     }
 

@@ -57,11 +57,10 @@ impl<'a> Lower<'a> {
         if self.in_cell() {
             return Err(self.report(scan.range, "a scan stands in a model, not in a cell"));
         }
-        if !scope.items.contains_key(&name) {
-            let message = unknown("cell", &name, scope.items.keys().map(String::as_str));
-            return Err(self.report(Range::from(&scan.cell), message));
-        }
         let (key, item) = self.item(scope, &name)?;
+        // In a template the scan names a parameter; say which cell that is.
+        let name = self.units.all[key].name.clone();
+        let scan = &Scan { cell: proc_macro2::Ident::new(&name, scan.cell.span()), ..scan.clone() };
         let ItemKind::Cell(cell) = &item.kind else {
             let message = format!("`{name}` is a {}, and scan runs a cell", item.kind.what());
             return Err(self.report(Range::from(&scan.cell), message));
@@ -452,9 +451,9 @@ impl<'a> Lower<'a> {
         let (outer, inner): (Vec<NodeId>, Vec<NodeId>) = all().copied().unzip();
         let [consts, steps, carries] = groups.map(Vec::len);
         let mut body = level.graph;
-        super::order_args(&mut body, inner);
         let ys = outputs.len() - carries;
         body.outputs = outputs;
+        super::order_args(&mut body, inner);
         self.graph().add_loop(Loop { kind, reversed, body, consts, steps, carries, ys, accs: 0 }, outer)
     }
 }

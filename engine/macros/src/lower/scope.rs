@@ -133,7 +133,7 @@ impl<'a> Lower<'a> {
         self.errors.report(*asked, format!("in `{name}`: {message}"));
         let inside = self.via.last().and_then(|(key, ..)| self.units.all.get(key));
         if inside.is_some_and(|unit| unit.local) {
-            self.errors.report(range, "this expression, for the use above or below that does not fit it");
+            self.errors.report(range, message);
         }
         Reported
     }
