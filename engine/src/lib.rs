@@ -10,3 +10,24 @@ pub mod region;
 
 #[cfg(not(target_arch = "nvptx64"))]
 pub mod cpu;
+#[cfg(not(target_arch = "nvptx64"))]
+pub mod definition;
+#[cfg(not(target_arch = "nvptx64"))]
+pub mod error;
+#[cfg(not(target_arch = "nvptx64"))]
+pub mod parameters;
+#[cfg(not(target_arch = "nvptx64"))]
+pub mod plan;
+
+pub use real::Real;
+pub use region::Region;
+
+#[cfg(not(target_arch = "nvptx64"))]
+pub use {
+    cpu::kernel::Kernel,
+    definition::{Compiled, Definition, Model},
+    error::Error,
+    g2_ir as ir,
+    parameters::Parameters,
+    plan::{Bindings, Fusion, Plan},
+};

@@ -2,3 +2,4 @@
 pub mod kernel;
 pub mod primitives;
 pub mod simd;
+pub mod storage;
