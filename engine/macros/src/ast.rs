@@ -177,6 +177,8 @@ pub(crate) struct Scan {
     pub(crate) reversed: bool,
     pub(crate) masked: Option<Expr>,
     pub(crate) prefix: Option<Ident>,
+    /// `drop PARAM by p`: weight drop on parameters of the cell.
+    pub(crate) drops: Vec<(Ident, Expr)>,
     pub(crate) range: Range,
 }
 

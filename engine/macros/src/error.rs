@@ -35,12 +35,14 @@ pub(crate) struct Reported;
 #[derive(Default, Debug)]
 pub(crate) struct Diagnostics {
     found: Vec<(Range, String)>,
+    reports: usize,
 }
 
 impl Diagnostics {
     /// Records an error, unless the very same one is recorded already (the modes share most of their source).
     pub(crate) fn report(&mut self, range: impl Into<Range>, message: impl Into<String>) -> Reported {
         let (range, message) = (range.into(), message.into());
+        self.reports += 1;
         let key = |r: &Range| format!("{:?} {:?}", r.start, r.end);
         if !self.found.iter().any(|(r, m)| *m == message && key(r) == key(&range)) {
             self.found.push((range, message));
@@ -55,8 +57,9 @@ impl Diagnostics {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.found.len()
+    /// How many reports there were, repeated ones included: whether something between two counts went wrong.
+    pub(crate) fn count(&self) -> usize {
+        self.reports
     }
 
     /// One `compile_error!` for each.

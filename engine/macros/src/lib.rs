@@ -88,8 +88,12 @@ fn check_items(units: &mut Units, errors: &mut Diagnostics) -> BTreeMap<String, 
             let mut silent = Diagnostics::default();
             // What uses a wrong item says only what its names are, so that one mistake is one error.
             let spoiled = failed_in_closure(units, &failed, key);
-            let lowered = lower_unit(units, key, if spoiled { &mut silent } else { &mut *errors });
-            let compiled = lowered.and_then(|p| p.map(|p| compile(p, name, errors)).transpose());
+            let errors = if spoiled { &mut silent } else { &mut *errors };
+            let lowered = lower_unit(units, key, errors);
+            let compiled = match lowered {
+                Ok(Some(_)) if failed.contains(key) => Err(Reported),
+                lowered => lowered.and_then(|p| p.map(|p| compile(p, name, errors)).transpose()),
+            };
             match compiled {
                 Ok(Some(compiled)) => {
                     programs.insert(key.clone(), compiled);

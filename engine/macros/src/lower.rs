@@ -76,7 +76,7 @@ fn lower_modes(
     let has_loss = model.statements.iter().any(|s| matches!(s, Statement::Loss(_)));
     let modes =
         [Mode::Training, Mode::Sampling, Mode::Evaluation].into_iter().filter(|m| has_loss || *m != Mode::Training);
-    let before = errors.len();
+    let before = errors.count();
     let mut drafts = Vec::new();
     for mode in modes {
         let mut lower = Lower::new(units, errors, mode, LevelKind::Model);
@@ -84,7 +84,7 @@ fn lower_modes(
         drafts.push(lower_model(lower, scope.clone(), model));
     }
     let mut drafts = drafts.into_iter().collect::<Lowered<Vec<_>>>()?;
-    if errors.len() > before {
+    if errors.count() > before {
         return Err(Reported);
     }
     align_leaves(&mut drafts, name, errors)?;
@@ -161,13 +161,13 @@ fn declare(lower: &mut Lower, scope: &mut Scope, decls: &[Decl]) {
 
 /// A cell by itself, its dimensions symbols: what every scan of it will meet.
 fn check_cell(mut lower: Lower, mut scope: Scope, cell: &Cell) -> Lowered<()> {
-    let before = lower.errors.len();
+    let before = lower.errors.count();
     scope.dims = symbols(&cell.dims);
     declare(&mut lower, &mut scope, &cell.decls);
     let shapes =
         scan::of_kind(cell, DeclKind::State).map(|d| lower.dims(&scope, &d.shape)).collect::<Lowered<Vec<_>>>()?;
     lower.cell_body(&mut scope, cell, &shapes)?;
-    if lower.errors.len() > before { Err(Reported) } else { Ok(()) }
+    if lower.errors.count() > before { Err(Reported) } else { Ok(()) }
 }
 
 /// Gives all modes the same leaves in the same order, also those that one of them has no use for.

@@ -14,7 +14,7 @@ pub(crate) fn check_names(units: &Units, errors: &mut Diagnostics) -> BTreeSet<S
     let mut failed = BTreeSet::new();
     for (key, name, _) in &units.own {
         let unit = &units.all[key];
-        let before = errors.len();
+        let before = errors.count();
         let Some(item) = &unit.item else {
             failed.insert(key.clone());
             continue;
@@ -39,7 +39,7 @@ pub(crate) fn check_names(units: &Units, errors: &mut Diagnostics) -> BTreeSet<S
             }
         }
         check.unused();
-        if errors.len() > before {
+        if errors.count() > before {
             failed.insert(key.clone());
         }
     }
@@ -258,6 +258,7 @@ impl<'a> Check<'a> {
             }
             Some(Err(message)) => {
                 self.errors.report(call.range, message);
+                call.arguments.iter().filter(|a| a.name.is_none()).for_each(|a| self.expr(&a.value));
             }
             None => {
                 let known = builtin_names().chain(self.unit.scope.keys().map(String::as_str));

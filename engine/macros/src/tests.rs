@@ -51,7 +51,7 @@ const LANGUAGE_MODEL: &str = "
         param embed: [vocab, embedding], decoder: [vocab, features], bias: [vocab];
         hyper p_embed, p_in, p_out;
 
-        let x = locked_dropout(embedding(embedding_dropout(embed, p_embed), tokens), p_in);
+        let x = locked_dropout(embedding_dropout(embed, tokens, p_embed), p_in);
         let y = stack layers[input -> hidden] over x to features {
             hyper p;
             let s = scan Cell(locked_dropout(x, p)) carried;
@@ -204,7 +204,7 @@ fn every_builtin_has_its_shape() {
     }
     let tables = "input ids: index [time, batch]; param w: [n, m];";
     for (value, shape) in [
-        ("embedding(embedding_dropout(w, 0.1), ids)", "[time, batch, m]"),
+        ("embedding_dropout(w, ids, 0.1)", "[time, batch, m]"),
         ("cross_entropy(embedding(w, ids), ids) + pick(embedding(w, ids), ids)", "[time, batch]"),
     ] {
         assert_eq!(shape_of(tables, value), shape, "{value}");

@@ -60,7 +60,7 @@ pub(crate) static BUILTINS: &[Builtin] = &[
         let drops = if l.in_cell() { Drops::Elements } else { Drops::EachStepAlike };
         dropout(l, s, c, Per::Sequence, drops)
     } },
-    Builtin { name: "embedding_dropout", signature: "embedding_dropout(table, p)", takes: &[V, V], optional: 0, repeats: false, axis: false, lower: |l, s, c, _| dropout(l, s, c, Per::Sequence, Drops::Rows) },
+    Builtin { name: "embedding_dropout", signature: "embedding_dropout(table, ids, p)", takes: &[V, V, V], optional: 0, repeats: false, axis: false, lower: |l, s, c, _| embedding_dropout(l, s, c) },
     Builtin { name: "weight_drop", signature: "weight_drop(w, p)", takes: &[V, V], optional: 0, repeats: false, axis: false, lower: |l, s, c, _| dropout(l, s, c, Per::Sequence, Drops::Elements) },
 ];
 
@@ -419,52 +419,78 @@ fn last(lower: &mut Lower, scope: &mut Scope, call: &Call, _: Option<usize>) -> 
 /// Which elements a dropout drops together.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Drops {
+    /// Each its own.
     Elements,
-    /// The same at each index of axis 0.
+    /// The same ones at each step of the first axis.
     EachStepAlike,
-    /// Whole rows, that is all of axis 1.
-    Rows,
 }
 
-/// `x * select(u < 1 - p, 1 / (1 - p), 0)`, where there is noise.
 fn dropout(lower: &mut Lower, scope: &mut Scope, call: &Call, per: Per, drops: Drops) -> Lowered {
     let (expr, p) = (positional(call, 0)?, positional(call, 1)?);
-    let (x, probability) = (real(lower, scope, call, 0), lower.expr(scope, p));
+    let (x, probability) = (real(lower, scope, call, 0), lower.probability(scope, p));
     let (x, probability) = (x?, probability?);
-    if let Value::Node { level, id } = &probability
-        && (lower.ty_at(*level, *id).shape.rank() != 0 || lower.ty_at(*level, *id).dtype == DType::Index)
-    {
-        let found = lower.ty_at(*level, *id).shape.clone();
-        return Err(lower.report(p.range, format!("a dropout probability is a scalar, found {found}")));
-    }
     let shape = lower.shape(x);
-    let needs = match drops {
-        Drops::Elements => 0,
-        Drops::EachStepAlike => 1,
-        Drops::Rows => 2,
+    let mask_shape = match drops {
+        Drops::Elements => shape,
+        Drops::EachStepAlike if shape.rank() > 0 => shape.remove(0),
+        Drops::EachStepAlike => {
+            return Err(lower.report(expr.range, format!("{} needs [time, ..], found {shape}", call.name)));
+        }
     };
-    if shape.rank() < needs || (drops == Drops::Rows && shape.rank() != needs) {
-        let what = if needs == 1 { "[time, ..]" } else { "[rows, width]" };
-        return Err(lower.report(expr.range, format!("{} needs {what}, found {shape}", call.name)));
-    }
     if !lower.training() {
         return Ok(lower.value(x));
     }
-    let mask_shape = match drops {
-        Drops::Elements => shape.clone(),
-        Drops::EachStepAlike => shape.remove(0),
-        Drops::Rows => shape.remove(1),
-    };
-    let keep = lower.elementwise(Map::Sub, &[(Value::Number(1.0), p), (probability, p)], p.range)?;
-    let scale = lower.elementwise(Map::Div, &[(Value::Number(1.0), p), (keep.clone(), p)], p.range)?;
-    let drawn = lower.uniform_of(per, mask_shape);
-    let kept = lower.elementwise(Map::Less, &[(drawn, expr), (keep, p)], call.range)?;
-    let mask = lower.elementwise(Map::Select, &[(kept, expr), (scale, p), (Value::Number(0.0), p)], call.range)?;
-    let mask = if drops == Drops::Rows {
-        let mask = lower.node(&mask, call.range)?;
-        lower.op(Op::Broadcast { shape, axes: vec![0] }, &[mask], call.range)?
-    } else {
-        mask
-    };
+    let mask = lower.keep_mask((probability, p), per, mask_shape)?;
     lower.elementwise(Map::Mul, &[(lower.value(x), expr), (mask, expr)], call.range)
+}
+
+/// `embedding(table, ids)` with whole rows of the table dropped. Only the rows that are looked up are touched.
+fn embedding_dropout(lower: &mut Lower, scope: &mut Scope, call: &Call) -> Lowered {
+    let p = positional(call, 2)?;
+    let (table, ids) = (real(lower, scope, call, 0), lower.tensor(scope, positional(call, 1)?));
+    let (table, ids, probability) = (table?, ids?, lower.probability(scope, p)?);
+    let rows = lower.op(Op::Gather, &[table, ids], call.range)?;
+    if !lower.training() {
+        return Ok(rows);
+    }
+    let rows_shape = {
+        let id = lower.node(&rows, call.range)?;
+        lower.shape(id)
+    };
+    let axis = rows_shape.rank() - 1;
+    let table_rows = Shape(vec![lower.shape(table).0[0].clone()]);
+    let mask = lower.keep_mask((probability, p), Per::Sequence, table_rows)?;
+    let mask = lower.node(&mask, call.range)?;
+    let mask = lower.op(Op::Insert { axis: 1 }, &[mask], call.range)?;
+    let mask = lower.node(&mask, call.range)?;
+    let mask = lower.op(Op::Gather, &[mask, ids], call.range)?;
+    let mask = lower.node(&mask, call.range)?;
+    let mask = lower.op(Op::Remove { axis }, &[mask], call.range)?;
+    let mask = lower.node(&mask, call.range)?;
+    let mask = lower.op(Op::Broadcast { shape: rows_shape, axes: (0..axis).collect() }, &[mask], call.range)?;
+    let table = positional(call, 0)?;
+    lower.elementwise(Map::Mul, &[(rows, table), (mask, table)], call.range)
+}
+
+impl Lower<'_> {
+    /// A dropout probability: a scalar.
+    pub(super) fn probability(&mut self, scope: &mut Scope, p: &Expr) -> Lowered {
+        let value = self.expr(scope, p)?;
+        if let Value::Node { level, id } = &value
+            && (self.ty_at(*level, *id).shape.rank() != 0 || self.ty_at(*level, *id).dtype == DType::Index)
+        {
+            let found = self.ty_at(*level, *id).shape.clone();
+            return Err(self.report(p.range, format!("a dropout probability is a scalar, found {found}")));
+        }
+        Ok(value)
+    }
+
+    /// 0 with the probability `p`, else `1 / (1 - p)`.
+    pub(super) fn keep_mask(&mut self, (p, expr): (Value, &Expr), per: Per, shape: Shape) -> Lowered {
+        let keep = self.elementwise(Map::Sub, &[(Value::Number(1.0), expr), (p, expr)], expr.range)?;
+        let scale = self.elementwise(Map::Div, &[(Value::Number(1.0), expr), (keep.clone(), expr)], expr.range)?;
+        let drawn = self.uniform_of(per, shape);
+        let kept = self.elementwise(Map::Less, &[(drawn, expr), (keep, expr)], expr.range)?;
+        self.elementwise(Map::Select, &[(kept, expr), (scale, expr), (Value::Number(0.0), expr)], expr.range)
+    }
 }

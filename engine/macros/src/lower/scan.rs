@@ -6,7 +6,7 @@ use crate::ast::*;
 use crate::error::{Range, Reported};
 use g2_ir::graph::Output;
 use g2_ir::op::{DType, Type};
-use g2_ir::{Dim, LeafKind, Loop, LoopKind, LoopOut, Map, NodeId, Op, Shape};
+use g2_ir::{Dim, LeafKind, Loop, LoopKind, LoopOut, Map, NodeId, Op, Per, Shape};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -50,7 +50,10 @@ struct Given<'c> {
     range: Range,
 }
 
-impl<'a> Lower<'a> {
+/// A cell's next states, in order, and its named outputs.
+type CellResults = (Vec<NodeId>, Vec<(String, NodeId)>);
+
+impl Lower<'_> {
     pub(super) fn scan(&mut self, scope: &mut Scope, scan: &Scan) -> Lowered {
         let name = scan.cell.to_string();
         let given: Vec<Lowered<NodeId>> = scan.arguments.iter().map(|a| self.tensor(scope, &a.value)).collect();
@@ -66,6 +69,12 @@ impl<'a> Lower<'a> {
             return Err(self.report(Range::from(&scan.cell), message));
         };
         let given: Vec<NodeId> = given.into_iter().collect::<Lowered<_>>()?;
+        let params: Vec<String> = of_kind(cell, DeclKind::Param).map(|d| d.name.to_string()).collect();
+        for (param, _) in scan.drops.iter().filter(|(param, _)| params.iter().all(|known| param != known)) {
+            let message =
+                unknown(&format!("parameter of `{name}`"), &param.to_string(), params.iter().map(String::as_str));
+            return Err(self.report(Range::from(param), message));
+        }
         let mut bound = Bound { cell, dims: BTreeMap::new() };
         let given = self.match_arguments(scan, &bound, given)?;
         let from = self.initial_values(scope, scan, cell)?;
@@ -96,7 +105,8 @@ impl<'a> Lower<'a> {
             let value = match decl.kind {
                 DeclKind::Param => {
                     let shape = bound.shape(&bound.declared_shape(decl)?);
-                    self.lift(scan, &name, LeafKind::Param, shape)?.1
+                    let value = self.lift(scan, &name, LeafKind::Param, shape)?.1;
+                    self.dropped(scope, scan, &name, value)?
                 }
                 DeclKind::Hyper => self.hyper(scope, &name, scan.range)?,
                 DeclKind::Outer => {
@@ -309,6 +319,19 @@ impl<'a> Lower<'a> {
         self.leaf(&local, kind, Type::real(shape), scan.range)
     }
 
+    /// A cell's parameter with the scan's weight drop on it, drawn once a sequence outside of the loop.
+    fn dropped(&mut self, scope: &mut Scope, scan: &Scan, name: &str, value: Value) -> Lowered {
+        let Some((_, p)) = scan.drops.iter().find(|(param, _)| param == name) else { return Ok(value) };
+        let probability = self.probability(scope, p)?;
+        if !self.training() {
+            return Ok(value);
+        }
+        let id = self.node(&value, p.range)?;
+        let shape = self.shape(id);
+        let mask = self.keep_mask((probability, p), Per::Sequence, shape)?;
+        self.elementwise(Map::Mul, &[(value, p), (mask, p)], p.range)
+    }
+
     /// Declares a leaf; in a stack it is one for each layer.
     pub(super) fn leaf(&mut self, local: &str, kind: LeafKind, ty: Type, range: Range) -> Lowered<(usize, Value)> {
         let stack = self.stack();
@@ -387,13 +410,7 @@ impl<'a> Lower<'a> {
     }
 
     /// A cell's statements; returns its next states and its outputs.
-    #[allow(clippy::type_complexity)]
-    pub(super) fn cell_body(
-        &mut self,
-        scope: &mut Scope,
-        cell: &Cell,
-        shapes: &[Shape],
-    ) -> Lowered<(Vec<NodeId>, Vec<(String, NodeId)>)> {
+    pub(super) fn cell_body(&mut self, scope: &mut Scope, cell: &Cell, shapes: &[Shape]) -> Lowered<CellResults> {
         let mut ys = Vec::new();
         for statement in &cell.statements {
             match statement {
@@ -426,12 +443,7 @@ impl<'a> Lower<'a> {
     }
 
     /// Ends the current body; without results there is no loop.
-    fn close_loop(
-        &mut self,
-        kind: LoopKind,
-        reversed: bool,
-        results: Option<&(Vec<NodeId>, Vec<(String, NodeId)>)>,
-    ) -> Lowered<NodeId> {
+    fn close_loop(&mut self, kind: LoopKind, reversed: bool, results: Option<&CellResults>) -> Lowered<NodeId> {
         let level = self.levels.pop().ok_or(Reported)?;
         let (next, ys) = results.ok_or(Reported)?;
         let outputs: Vec<NodeId> = next.iter().copied().chain(ys.iter().map(|(_, id)| *id)).collect();

@@ -165,7 +165,7 @@ pub(super) fn parse_block(input: ParseStream) -> Result<Expr> {
     Ok(Expr { kind: ExprKind::Block(statements, Box::new(result)), range })
 }
 
-const OPTIONS: [&str; 5] = ["from", "carried", "reversed", "masked", "as"];
+const OPTIONS: [&str; 6] = ["from", "carried", "reversed", "masked", "as", "drop"];
 
 fn parse_scan(input: ParseStream, keyword: &Ident) -> Result<Expr> {
     let cell: Ident = input.parse()?;
@@ -183,8 +183,18 @@ fn parse_scan(input: ParseStream, keyword: &Ident) -> Result<Expr> {
     let parens = parenthesized!(inner in input);
     let arguments = parse_arguments(&inner)?;
     let range = Range::from(keyword).to(parens.span.close().into());
-    let mut scan =
-        Scan { cell, dims, arguments, from: None, carried: None, reversed: false, masked: None, prefix: None, range };
+    let mut scan = Scan {
+        cell,
+        dims,
+        arguments,
+        from: None,
+        carried: None,
+        reversed: false,
+        masked: None,
+        prefix: None,
+        drops: Vec::new(),
+        range,
+    };
     while let Some(option) = parse_option(input)? {
         let mut end = Range::from(&option);
         match option.to_string().as_str() {
@@ -200,6 +210,13 @@ fn parse_scan(input: ParseStream, keyword: &Ident) -> Result<Expr> {
                 let lengths = parse_postfix(input)?;
                 end = lengths.range;
                 scan.masked = Some(lengths);
+            }
+            "drop" => {
+                let param = input.parse()?;
+                parse_word(input, "by")?;
+                let p = parse_postfix(input)?;
+                end = p.range;
+                scan.drops.push((param, p));
             }
             _ => {
                 let prefix: Ident = input.parse()?;
