@@ -70,7 +70,7 @@ impl Lower<'_> {
         };
         let given: Vec<NodeId> = given.into_iter().collect::<Lowered<_>>()?;
         let params: Vec<String> = of_kind(cell, DeclKind::Param).map(|d| d.name.to_string()).collect();
-        for (param, _) in scan.drops.iter().filter(|(param, _)| params.iter().all(|known| param != known)) {
+        if let Some((param, _)) = scan.drops.iter().find(|(param, _)| params.iter().all(|known| param != known)) {
             let message =
                 unknown(&format!("parameter of `{name}`"), &param.to_string(), params.iter().map(String::as_str));
             return Err(self.report(Range::from(param), message));
