@@ -113,7 +113,7 @@ fn go_on(state: State, errors: &mut Diagnostics) -> Step {
 fn gather(state: State, errors: &mut Diagnostics) -> Units {
     let mut units = Units::default();
     if let Err(error) = (|input: ParseStream| parse_units(input, &mut units.all)).parse2(state.units) {
-        errors.report_syn(error);
+        errors.report_syn(error, Span::call_site());
     }
     let (_, sources) = parse_invocation(state.source, errors);
     let mut namespace: BTreeMap<String, String> = BTreeMap::new();

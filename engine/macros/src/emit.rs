@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 /// A unit struct that carries an item's docs.
 pub(crate) fn expand_carrier(attributes: &TokenStream, visibility: &TokenStream, name: &Ident) -> TokenStream {
-    quote!(#attributes #visibility struct #name;)
+    quote!(#attributes #[allow(dead_code)] #visibility struct #name;)
 }
 
 /// The `Model` implementation; without programs for a model that is wrong.
@@ -126,10 +126,7 @@ fn expand_region(graph: &Graph, region: &Region) -> TokenStream {
         if let Some(k) = region.scalars.iter().position(|&n| n == id) {
             return operand("s", k);
         }
-        let value = Literal::f64_suffixed(literal(graph, id).unwrap_or(f64::NAN).abs());
-        // The sign bit, not `< 0`: -0.0 is another number.
-        let negative = literal(graph, id).is_some_and(f64::is_sign_negative);
-        if negative { quote!(T::from_f64(-#value)) } else { quote!(T::from_f64(#value)) }
+        expand_number(literal(graph, id).unwrap_or(f64::NAN))
     };
     let mut body = TokenStream::new();
     for &id in &region.nodes {
@@ -148,6 +145,16 @@ fn expand_region(graph: &Graph, region: &Region) -> TokenStream {
     quote!(#body [#(#outputs),*])
 }
 
+fn expand_number(value: f64) -> TokenStream {
+    if !value.is_finite() {
+        let bits = Literal::u64_suffixed(value.to_bits());
+        return quote!(T::from_f64(f64::from_bits(#bits)));
+    }
+    let size = Literal::f64_suffixed(value.abs());
+    // The sign bit, not `< 0`: -0.0 is another number.
+    if value.is_sign_negative() { quote!(T::from_f64(-#size)) } else { quote!(T::from_f64(#size)) }
+}
+
 fn operand(array: &str, k: usize) -> TokenStream {
     let (array, k) = (format_ident!("{array}"), Literal::usize_unsuffixed(k));
     quote!(#array[#k])
@@ -159,4 +166,60 @@ fn expand_map(map: Map, args: &[TokenStream]) -> TokenStream {
     let names = ["a", "b", "c"].map(|name| format_ident!("{name}"));
     let names = &names[..args.len()];
     quote!({ let (#(#names,)*) = (#(#args,)*); #code })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_is_one_let_a_node() {
+        use g2_ir::{Dim, Leaf, LeafKind, Mode, Per, Shape, Type, graph::Output};
+        let mut graph = Graph::new();
+        let shape = Shape(vec![Dim::symbol("n")]);
+        let (x, tau) = (graph.arg(Type::real(shape.clone())), graph.arg(Type::real(Shape::scalar())));
+        let u = graph.uniform(0, Per::Step, shape.clone());
+        let spread = graph.broadcast_scalar(tau, shape);
+        let minus = graph.full_like(-0.5, x);
+        let sum = graph.add(x, u);
+        let quotient = graph.div(sum, spread);
+        let y = graph.mul(quotient, minus);
+        graph.outputs = vec![y];
+        let leaf = |name: &str, kind| Leaf { name: name.to_owned(), kind };
+        let leaves = vec![leaf("x", LeafKind::Input), leaf("tau", LeafKind::Hyper)];
+        let outputs = vec![Output::Named("y".to_owned())];
+        let program = Program { name: "M".to_owned(), mode: Mode::Sampling, graph, leaves, outputs };
+        let program = g2_ir::compile(program).unwrap();
+        let [(graph, region)] = regions(&program)[..] else { panic!("one region") };
+        let expected = quote! {
+            let v0 = u[0];
+            let v1 = { let (a, b,) = (x[0], v0,); a + b };
+            let v2 = { let (a, b,) = (v1, s[0],); a / b };
+            let v3 = { let (a, b,) = (v2, T::from_f64(-0.5f64),); a * b };
+            [v3]
+        };
+        assert_eq!(expand_region(graph, region).to_string(), expected.to_string());
+    }
+
+    #[test]
+    fn numbers_keep_their_bits() {
+        assert_eq!(expand_number(-0.0).to_string(), "T :: from_f64 (- 0f64)");
+        assert!(expand_number(f64::INFINITY).to_string().contains("9218868437227405312u64"));
+    }
+
+    #[test]
+    fn equal_regions_are_one_struct() {
+        let mut kernels = Kernels::default();
+        kernels.expand_kernel("a", [1, 0, 0, 1], quote!([x[0]]));
+        kernels.expand_kernel("b", [1, 0, 0, 1], quote!([x[0]]));
+        assert_eq!(kernels.known.len(), 1);
+    }
+
+    #[test]
+    fn every_primitive_has_a_kernel() {
+        let file: syn::File = syn::parse2(expand_primitives()).unwrap();
+        assert_eq!(file.items.len(), 1);
+        let kernels = expand_primitives().to_string().matches("Kernel :: new").count();
+        assert_eq!(kernels, Map::ALL.len() + 1);
+    }
 }

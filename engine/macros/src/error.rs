@@ -50,10 +50,12 @@ impl Diagnostics {
         Reported
     }
 
-    /// Records an error of syn's own.
-    pub(crate) fn report_syn(&mut self, error: syn::Error) {
+    /// Records an error of syn's own, at `end` if it is that the tokens ended.
+    pub(crate) fn report_syn(&mut self, error: syn::Error, end: Span) {
+        let nowhere = format!("{:?}", Span::call_site());
         for one in error {
-            self.report(one.span(), one.to_string());
+            let span = if format!("{:?}", one.span()) == nowhere { end } else { one.span() };
+            self.report(span, one.to_string());
         }
     }
 

@@ -44,22 +44,23 @@ pub(crate) struct Head {
 pub(crate) fn parse_invocation(tokens: TokenStream, errors: &mut Diagnostics) -> (Vec<Import>, Vec<Source>) {
     let (mut imports, mut sources) = (Vec::new(), Vec::new());
     for chunk in chunks(tokens) {
+        let end = chunk.clone().into_iter().last().map_or_else(Span::call_site, |token| token.span());
         if starts_with_use(&chunk) {
             match syn::parse2::<syn::ItemUse>(chunk) {
                 Ok(item) => {
                     let prefix = item.leading_colon.to_token_stream();
                     flatten_use(prefix, &item.tree, &mut imports, errors);
                 }
-                Err(error) => errors.report_syn(error),
+                Err(error) => errors.report_syn(error, end),
             }
             continue;
         }
         match parse_head.parse2(chunk.clone()) {
             Ok((head, name)) => {
-                let item = parse_item.parse2(chunk.clone()).map_err(|e| errors.report_syn(e)).ok();
+                let item = parse_item.parse2(chunk.clone()).map_err(|e| errors.report_syn(e, end)).ok();
                 sources.push(Source { tokens: chunk, name, item, head });
             }
-            Err(error) => errors.report_syn(error),
+            Err(error) => errors.report_syn(error, end),
         }
     }
     (imports, sources)
