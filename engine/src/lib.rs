@@ -4,6 +4,9 @@
 //! The rest is the host's: a definition's static description is bound to sizes by `plan` and run by `cpu`.
 #![cfg_attr(target_arch = "nvptx64", no_std)]
 
+// What `graph!` expands to says `::g2_engine`, also in here.
+extern crate self as g2_engine;
+
 pub mod noise;
 pub mod real;
 pub mod region;
@@ -19,6 +22,7 @@ pub mod parameters;
 #[cfg(not(target_arch = "nvptx64"))]
 pub mod plan;
 
+pub use g2_macros::{__import, graph};
 pub use real::Real;
 pub use region::Region;
 

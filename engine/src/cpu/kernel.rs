@@ -13,21 +13,21 @@ const WHOLE: usize = 32;
 
 /// One row segment for a [`Kernel`]: `len` elements, consecutive in every lane and output.
 #[derive(Clone, Copy)]
-pub(crate) struct Segment<T> {
+pub struct Segment<T> {
     /// Number of elements.
     pub(crate) len: usize,
     /// `X` pointers.
     pub(crate) lanes: *const *const T,
     /// `S` pointers, to one value each.
     pub(crate) scalars: *const *const T,
-    /// `U` streams, at the segment's first element.
-    pub(crate) noise: *const Stream,
+    /// `U` streams, at the segment's first element; left at the one behind its last.
+    pub(crate) noise: *mut Stream,
     /// `Y` pointers.
     pub(crate) outputs: *const *mut T,
 }
 
 /// Computes one segment.
-pub(crate) type RowFn<T> = unsafe fn(Segment<T>);
+pub type RowFn<T> = unsafe fn(Segment<T>);
 
 /// A region ready to run on this CPU.
 #[derive(Clone, Copy)]
@@ -137,6 +137,8 @@ where
         outputs = outputs.map(|at| unsafe { at.add(len) });
         left -= len;
     }
+    // SAFETY: the streams were read from there.
+    unsafe { segment.noise.cast::<[Stream; U]>().write(noise) };
 }
 
 /// # Safety

@@ -134,7 +134,8 @@ pub(super) fn plan(program: &Program, bindings: &Bindings, fusion: Fusion) -> Re
     let mut targets = Vec::new();
     for (output, &node) in program.outputs.iter().zip(&program.graph.outputs) {
         let shapes = lower.shapes(program.graph.ty(node), &context)?;
-        let family = program.graph.ty(node).family.is_some();
+        let stack = program.graph.ty(node).family.as_deref();
+        let family = stack.is_some();
         let value = |views: Vec<View>| match family {
             true => Value::Family(views),
             false => Value::Tensor(views[0].clone()),
@@ -147,7 +148,7 @@ pub(super) fn plan(program: &Program, bindings: &Bindings, fusion: Fusion) -> Re
             }
             Output::Next(_) => Target::Anywhere,
             Output::Named(name) => {
-                let names = family_names(name, family.then_some(""), shapes.len());
+                let names = family_names(name, stack, shapes.len());
                 let mut views = Vec::new();
                 for (name, shape) in names.iter().zip(&shapes) {
                     let buffer = lower.new_buffer(name, shape.iter().product(), Home::Kept { offset: 0 });
