@@ -183,6 +183,7 @@ impl<'a> Check<'a> {
                 scan.arguments.iter().for_each(|a| self.expr(&a.value));
                 scan.from.iter().flat_map(|(values, _)| values).for_each(|v| self.expr(v));
                 scan.masked.iter().for_each(|lengths| self.expr(lengths));
+                scan.drops.iter().for_each(|(_, p)| self.expr(p));
             }
             ExprKind::Stack(stack) => self.stack(stack),
         }

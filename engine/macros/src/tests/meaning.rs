@@ -177,11 +177,11 @@ fn dropouts_keep_and_scale_by_the_probability() {
         ..Run::default()
     };
     let kept = |site, element| noise(Draw { layer: 0, time: None, site, element }) < 0.75;
-    let dropped = |k: usize, kept: bool| if kept { x[k] / 0.75 } else { 0.0 };
+    let dropped = |x: f64, kept: bool| if kept { x / 0.75 } else { 0.0 };
     let found = run.outputs(&programs.sampling);
-    for k in 0..4 {
-        assert!((found["fresh"][k] - dropped(k, kept(0, k))).abs() < 1e-12);
-        assert!((found["locked"][k] - dropped(k, kept(1, k % 2))).abs() < 1e-12);
+    for (k, x) in x.into_iter().enumerate() {
+        assert!((found["fresh"][k] - dropped(x, kept(0, k))).abs() < 1e-12);
+        assert!((found["locked"][k] - dropped(x, kept(1, k % 2))).abs() < 1e-12);
     }
     let plain = run.outputs(&programs.evaluation);
     assert_eq!((&plain["fresh"][..], &plain["locked"][..]), (&x[..], &x[..]));
