@@ -29,7 +29,77 @@ use lower::{Programs, lower_unit};
 use proc_macro2::TokenStream;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Defines functions, cells and models as equations; see the language's description in `g2-engine`.
+/// Defines functions, cells and models as equations.
+///
+/// ```text
+/// graph! {
+///     use path::{Item, Other as Name};          // items of other graphs: any module, file or crate
+///
+///     pub fn gumbel_sigmoid(a, tau) = sigmoid((a + logit(uniform())) / tau);
+///     pub fn gate(a, tau) = if training { gumbel_sigmoid(a, tau) } else { sigmoid(a) };
+///
+///     pub cell Rnn[batch, input, hidden] {      // one step in time
+///         input x: [batch, input];              // a slice of it at each step
+///         outer memory: [batch, hidden];        // read whole at each step
+///         state h: [batch, hidden];
+///         param w: [hidden, input], u: [hidden, hidden];
+///         hyper tau;                            // a scalar
+///
+///         let y = x @ w.t + h @ u.t;
+///         output i = gate(y, tau);              // a result of each step
+///         next (tanh(y) + memory)               // the states after the step, in order
+///     }
+///
+///     pub model Tagger<Cell>[time, batch, width, features, tags] {       // a template over a cell
+///         input x: [time, batch, width], y: index [time, batch], lengths: index [batch];
+///         param w: [tags, features];
+///         hyper p;
+///         let z = stack layers[input -> hidden] over x to features {     // number and widths of layers: later
+///             hyper p;                                                   // one for each layer
+///             let s = scan Cell(x) reversed masked lengths;
+///             output i = s.i;                                            // a result of each layer
+///             s.h
+///         };
+///         let logits = locked_dropout(z, p) @ w.t;
+///         output nll = cross_entropy(logits, y);
+///         loss mean(nll);
+///     }
+///     pub model RnnTagger = Tagger<Rnn>;
+/// }
+/// ```
+///
+/// A model expands to a type of its name that implements `g2_engine::Model`, with three programs: *training* (loss,
+/// gradients, next states), *sampling* (noise on, named outputs) and *evaluation* (dropouts are identities,
+/// `if training` takes its second block). Without a `loss` there is no training program.
+///
+/// **Shapes.** Dimensions are names, numbers, and `+ - *` of them. Element-wise operands have one shape, or one is a
+/// scalar, or one's shape is a suffix of the other's; anything else is spread out by `broadcast(x, [time, batch, n])`,
+/// which finds the dimensions of `x` in the target from the right.
+///
+/// **Expressions**, loosest first: `< >` (giving 1 or 0), `+ -`, `* / @`, unary `-`, `x.t` (the last two axes
+/// swapped), `s.h` (a scan's state after each step, or its output); `{ let ..; value }`; `let [a, b] = ..` and
+/// `let (a, b) = ..` take lists apart. A `fn` has no shapes of its own: it is written out at each call, its arguments
+/// evaluated once.
+///
+/// **Primitives.** `exp ln logit sigmoid tanh relu square sqrt`, `max(a, b)`, `select(condition, a, b)`; `uniform()` and
+/// `locked_uniform()` (drawn once a sequence), which take the shape of what they meet or `uniform([batch, n])`;
+/// `size(dim)`.
+///
+/// **Tensors.** `split(x)` into as many parts as the pattern has, `split(x, [d1, d2])`, `concat(a, b, ..)`,
+/// `slice(x, start, len)`: along the last axis or `axis = k`, where -1 is the last; `reverse(x, axis = 0)`,
+/// `insert(x, axis = 0)`, `remove(x, axis = 0)`; `sum` and `mean` of all, `axis = k` or `axes = [0, 1]`;
+/// `softmax(x)`, `softmax(x, mask)`, `log_softmax(x)`; `embedding(table, ids)`, `pick(x, ids)`,
+/// `cross_entropy(logits, ids)`, `length_mask(lengths, time)`; `last(s.h)`, the state after a scan's last step.
+///
+/// **Dropouts.** `dropout(x, p)`, each element by itself; `locked_dropout(x, p)`, in a model the same at each index of
+/// axis 0, in a cell the same at each step; `embedding_dropout(table, ids, p)`, whole rows, then looked up;
+/// `weight_drop(w, p)`, once a sequence.
+///
+/// **Scans.** `scan Cell[hidden = dim](inputs, outers, or name = value)`, then in any order, with or without commas:
+/// `from (h0, c0)` (else zeros), `carried` (states stay from run to run), `reversed`, `masked lengths` (a row's states
+/// stop at its length), `drop w by p` (weight drop on the cell's parameter `w`), `as NAME` (its leaves are `NAME.w`).
+/// The cell's dimensions follow from the arguments, then `[hidden = dim]`, then the dimension of the same name here. Its
+/// hypers are the values of that name here, else one hyper of the model, shared.
 #[proc_macro]
 pub fn graph(tokens: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let mut errors = Diagnostics::default();

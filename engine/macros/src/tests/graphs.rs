@@ -203,3 +203,13 @@ fn a_wrong_item_expands_to_a_stub_and_what_uses_it_stays_silent() {
         .count();
     assert_eq!(errors, 2);
 }
+
+#[test]
+fn the_documentation_names_every_builtin() {
+    let docs: String = include_str!("../lib.rs").lines().filter(|l| l.starts_with("///")).collect();
+    for name in crate::lower::call::builtin_names()
+        .filter(|n| !["neg", "add", "sub", "mul", "div", "greater", "less"].contains(n))
+    {
+        assert!(docs.contains(name), "{name}");
+    }
+}
