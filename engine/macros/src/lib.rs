@@ -33,30 +33,30 @@ use std::collections::{BTreeMap, BTreeSet};
 ///
 /// ```text
 /// graph! {
-///     use path::{Item, Other as Name};          // items of other graphs: any module, file or crate
+///     // `use path::{Item, Other as Name};` brings in items of other graphs, from any module, file or crate.
 ///
 ///     pub fn gumbel_sigmoid(a, tau) = sigmoid((a + logit(uniform())) / tau);
 ///     pub fn gate(a, tau) = if training { gumbel_sigmoid(a, tau) } else { sigmoid(a) };
 ///
-///     pub cell Rnn[batch, input, hidden] {      // one step in time
+///     pub cell Rnn[batch, input, hidden, source] {      // one step in time
 ///         input x: [batch, input];              // a slice of it at each step
-///         outer memory: [batch, hidden];        // read whole at each step
+///         outer memory: [batch, source];        // read whole at each step
 ///         state h: [batch, hidden];
 ///         param w: [hidden, input], u: [hidden, hidden];
 ///         hyper tau;                            // a scalar
 ///
 ///         let y = x @ w.t + h @ u.t;
-///         output i = gate(y, tau);              // a result of each step
-///         next (tanh(y) + memory)               // the states after the step, in order
+///         output i = gate(y + mean(memory), tau);   // a result of each step
+///         next (tanh(y))                        // the states after the step, in order
 ///     }
 ///
-///     pub model Tagger<Cell>[time, batch, width, features, tags] {       // a template over a cell
-///         input x: [time, batch, width], y: index [time, batch], lengths: index [batch];
+///     pub model Tagger<Cell>[time, batch, source, width, features, tags] {   // a template over a cell
+///         input x: [time, batch, width], y: index [time, batch], lengths: index [batch], memory: [batch, source];
 ///         param w: [tags, features];
 ///         hyper p;
 ///         let z = stack layers[input -> hidden] over x to features {     // number and widths of layers: later
-///             hyper p;                                                   // one for each layer
-///             let s = scan Cell(x) reversed masked lengths;
+///             hyper q;                                                   // one for each layer
+///             let s = scan Cell(locked_dropout(x, q), memory = memory) reversed masked lengths;
 ///             output i = s.i;                                            // a result of each layer
 ///             s.h
 ///         };
@@ -78,7 +78,7 @@ use std::collections::{BTreeMap, BTreeSet};
 ///
 /// **Expressions**, loosest first: `< >` (giving 1 or 0), `+ -`, `* / @`, unary `-`, `x.t` (the last two axes
 /// swapped), `s.h` (a scan's state after each step, or its output); `{ let ..; value }`; `let [a, b] = ..` and
-/// `let (a, b) = ..` take lists apart. A `fn` has no shapes of its own: it is written out at each call, its arguments
+/// `let (a, b) = ..` take lists apart. `output name = value` also binds the name. A `fn` has no shapes of its own: it is written out at each call, its arguments
 /// evaluated once.
 ///
 /// **Primitives.** `exp ln logit sigmoid tanh relu square sqrt`, `max(a, b)`, `select(condition, a, b)`; `uniform()` and

@@ -109,7 +109,7 @@ fn lower_model(mut lower: Lower, mut scope: Scope, model: &Model) -> Lowered<Dra
         match statement {
             Statement::Let { .. } => lower.statement(&mut scope, statement),
             Statement::Output { name, value } => {
-                if let Ok(id) = lower.tensor(&mut scope, value)
+                if let Ok(id) = lower.output(&mut scope, name, value)
                     && lower.mode != Mode::Training
                 {
                     lower.outputs.push((Output::Named(name.to_string()), id));

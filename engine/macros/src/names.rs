@@ -151,6 +151,7 @@ impl<'a> Check<'a> {
                 Statement::Output { name, value } => {
                     self.expr(value);
                     outputs.push(name.clone());
+                    self.bind(name, None);
                 }
                 Statement::Loss(value) => self.expr(value),
             }

@@ -66,6 +66,19 @@ impl Lower<'_> {
         self.node(&value, expr.range)
     }
 
+    /// The node of an output, which is from then on called by its name.
+    pub(crate) fn output(
+        &mut self,
+        scope: &mut Scope,
+        name: &proc_macro2::Ident,
+        value: &Expr,
+    ) -> Lowered<g2_ir::NodeId> {
+        let id = self.tensor(scope, value);
+        let value = id.map_or(Value::Wrong, |id| self.value(id));
+        self.bind(scope, &name.to_string(), value);
+        id
+    }
+
     /// A statement of a block: `let`. The others belong to items and are lowered there.
     pub(crate) fn statement(&mut self, scope: &mut Scope, statement: &Statement) {
         let Statement::Let { pattern, value } = statement else { return };

@@ -415,19 +415,23 @@ impl Lower<'_> {
         for statement in &cell.statements {
             match statement {
                 Statement::Let { .. } => self.statement(scope, statement),
-                Statement::Output { name, value } => ys.push((name.to_string(), self.tensor(scope, value))),
+                Statement::Output { name, value } => ys.push((name.to_string(), self.output(scope, name, value))),
                 Statement::Loss(value) => {
                     self.report(value.range, "a loss belongs to a model");
                 }
             }
         }
-        let next = cell.next.as_ref().ok_or(Reported)?;
-        if next.values.len() != shapes.len() {
-            let message = format!("the cell has {} states, next gives {}", shapes.len(), next.values.len());
-            return Err(self.report(next.range, message));
-        }
+        let values = match &cell.next {
+            Some(next) if next.values.len() != shapes.len() => {
+                let message = format!("the cell has {} states, next gives {}", shapes.len(), next.values.len());
+                return Err(self.report(next.range, message));
+            }
+            Some(next) => next.values.as_slice(),
+            None if shapes.is_empty() => &[],
+            None => return Err(Reported),
+        };
         let mut nodes = Vec::new();
-        for ((expr, shape), decl) in next.values.iter().zip(shapes).zip(of_kind(cell, DeclKind::State)) {
+        for ((expr, shape), decl) in values.iter().zip(shapes).zip(of_kind(cell, DeclKind::State)) {
             let value = self.expr(scope, expr);
             nodes.push(value.and_then(|value| match &value {
                 Value::Node { level, id } if self.ty_at(*level, *id).shape != *shape => {

@@ -78,7 +78,7 @@ impl Lower<'_> {
             match statement {
                 Statement::Let { .. } => self.statement(scope, statement),
                 Statement::Output { name, value } => {
-                    if let Ok(id) = self.tensor(scope, value) {
+                    if let Ok(id) = self.output(scope, name, value) {
                         let level = self.level();
                         let name = format!("{}.{name}", stack.name);
                         if self.mode != g2_ir::Mode::Training {

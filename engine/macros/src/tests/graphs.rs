@@ -213,3 +213,13 @@ fn the_documentation_names_every_builtin() {
         assert!(docs.contains(name), "{name}");
     }
 }
+
+#[test]
+fn the_documented_example_compiles() {
+    let lines = include_str!("../lib.rs").lines().skip_while(|l| *l != "/// graph! {").skip(1);
+    let example: String =
+        lines.take_while(|l| *l != "/// }").map(|l| format!("{}\n", l.trim_start_matches("///"))).collect();
+    let (models, errors) = expand(&example);
+    assert_eq!(errors, [""; 0]);
+    assert!(models.contains_key("RnnTagger"));
+}

@@ -237,3 +237,16 @@ fn reductions_divide_by_what_they_sum() {
     assert_eq!(found["columns"], [5.0, 7.0, 9.0]);
     assert_eq!(found["reversed"], [4.0, 5.0, 6.0, 1.0, 2.0, 3.0]);
 }
+
+#[test]
+fn a_cell_without_states_maps_the_steps() {
+    let source = "
+        cell Map[batch] { input x: [batch]; output y = 2 * x; }
+        model M[time, batch] { input x: [time, batch]; let s = scan Map(x) reversed; output y = s.y; output z = y + 1; }";
+    let run = Run {
+        sizes: vec![("time", 3), ("batch", 1)],
+        leaves: vec![("x", tensor(&[3, 1], &[1.0, 2.0, 3.0]))],
+        ..Run::default()
+    };
+    assert_eq!(run.outputs(&lower(source).sampling)["z"], [3.0, 5.0, 7.0]);
+}
