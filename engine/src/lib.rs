@@ -2,7 +2,7 @@
 //!
 //! The device-safe core (`real`, `noise`, `region`) is `no_std` on a GPU: the same source becomes CPU and GPU code.
 //! The rest is the host's: a definition's static description is bound to sizes by `plan` and run by `cpu`.
-#![cfg_attr(target_arch = "nvptx64", no_std)]
+#![cfg_attr(target_arch = "nvptx64", no_std, feature(core_float_math))]
 
 // What `graph!` expands to says `::g2_engine`, also in here.
 extern crate self as g2_engine;
