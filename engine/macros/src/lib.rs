@@ -134,7 +134,10 @@ fn expand_step(step: Step, errors: Diagnostics) -> TokenStream {
 fn expand_items(mut units: Units, mut errors: Diagnostics) -> TokenStream {
     let programs = check_items(&mut units, &mut errors);
     let mut expanded = errors.expand();
-    for (key, name, head) in &units.own {
+    for (k, (key, name, head)) in units.own.iter().enumerate() {
+        if units.own[..k].iter().any(|(_, earlier, _)| earlier == name) {
+            continue; // Declared twice, as is reported.
+        }
         if head.keyword != "fn" {
             expanded.extend(emit::expand_carrier(&head.attributes, &head.visibility, name));
         }

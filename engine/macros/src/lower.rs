@@ -151,6 +151,10 @@ fn declare(lower: &mut Lower, scope: &mut Scope, decls: &[Decl]) {
             DeclKind::Hyper => LeafKind::Hyper,
         };
         let name = decl.name.to_string();
+        if decls.iter().filter(|d| d.name == decl.name).count() > 1 {
+            scope.bind(name, Value::Wrong); // Which `names` reports.
+            continue;
+        }
         let value = lower.dims(scope, &decl.shape).and_then(|shape| {
             let ty = if decl.index { Type::index(shape) } else { Type::real(shape) };
             Ok(lower.leaf(&name, kind, ty, Range::from(&decl.name))?.1)

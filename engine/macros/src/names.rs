@@ -108,7 +108,8 @@ impl<'a> Check<'a> {
         self.distinct(&names);
         for decl in decls {
             decl.shape.iter().for_each(|dim| self.dim(dim));
-            let must = matches!(decl.kind, DeclKind::Input | DeclKind::Outer | DeclKind::Param);
+            let once = names.iter().filter(|name| **name == decl.name).count() == 1;
+            let must = once && matches!(decl.kind, DeclKind::Input | DeclKind::Outer | DeclKind::Param);
             self.bind(&decl.name, must.then(|| (decl.kind, Range::from(&decl.name))));
         }
     }

@@ -436,7 +436,8 @@ impl Lower<'_> {
             nodes.push(value.and_then(|value| match &value {
                 Value::Node { level, id } if self.ty_at(*level, *id).shape != *shape => {
                     let found = self.ty_at(*level, *id).shape.clone();
-                    Err(self.report(expr.range, format!("state `{}` is {shape}, its next value is {found}", decl.name)))
+                    self.report(expr.range, format!("state `{}` is {shape}, its next value is {found}", decl.name));
+                    Err(self.report(&decl.name, format!("state `{}` is declared here", decl.name)))
                 }
                 _ => self.at(&value, shape, expr.range),
             }));

@@ -69,6 +69,10 @@ impl Lower<'_> {
                 }
             };
             let name = decl.name.to_string();
+            if stack.decls.iter().filter(|d| d.name == decl.name).count() > 1 {
+                scope.bind(name, super::scope::Value::Wrong); // Which `names` reports.
+                continue;
+            }
             let value = self
                 .dims(scope, &decl.shape)
                 .and_then(|shape| Ok(self.leaf(&name, kind, Type::real(shape), Range::from(&decl.name))?.1));

@@ -143,7 +143,10 @@ fn shapes_that_do_not_meet_are_shown() {
 #[test]
 fn cells_give_their_states_next_values() {
     check("cell A[n, m] { input x: [n]; state h: [n]; next (h, x) }", &["the cell has 1 states, next gives 2"]);
-    check("cell A[n, m] { input x: [m]; state h: [n]; next (x) }", &["state `h` is [n], its next value is [m]"]);
+    check(
+        "cell A[n, m] { input x: [m]; state h: [n]; next (x) }",
+        &["state `h` is [n], its next value is [m]", "state `h` is declared here"],
+    );
 }
 
 #[test]

@@ -1,0 +1,10 @@
+use g2_engine::graph;
+
+graph! {
+    model Sum[batch, input] {
+        input x: [batch, input], y: [input, batch];
+        loss sum(x + y);
+    }
+}
+
+fn main() {}

@@ -1,0 +1,11 @@
+use g2_engine::graph;
+
+graph! {
+    model Counts[batch] {
+        input tokens: index [batch];
+        param w: [batch];
+        loss sum(w * tokens);
+    }
+}
+
+fn main() {}
