@@ -223,3 +223,46 @@ fn the_documented_example_compiles() {
     assert_eq!(errors, [""; 0]);
     assert!(models.contains_key("RnnTagger"));
 }
+
+#[test]
+fn an_encoder_with_attention_compiles() {
+    let source = "
+        cell Decoder[batch, input, hidden, source] {
+            input x: [batch, input];
+            outer memory: [source, batch, hidden], mask: [batch, source];
+            state h: [batch, hidden], context: [batch, hidden];
+            param w: [hidden, input], u: [hidden, 2 * hidden], b: [hidden], q: [hidden, hidden];
+            hyper p, tau;
+
+            let h = tanh(x @ w.t + concat(h, context) @ weight_drop(u, p).t + b);
+            let scores = sum(memory * (gate(h, tau) @ q), axis = -1) / sqrt(size(hidden));
+            let weights = softmax(scores.t, mask);
+            output weights;
+            next (h, sum(memory * broadcast(weights.t, [source, batch, hidden]), axis = 0))
+        }
+        pub model M[time, source, batch, vocab, width, hidden] {
+            input words: index [source, batch], lengths: index [batch];
+            input given: index [time, batch], wanted: index [time, batch], wanted_lengths: index [batch];
+            param embed: [vocab, width], decoder: [vocab, 2 * hidden], bridge: [2 * hidden, hidden];
+            hyper p_in, p;
+
+            let x = embedding_dropout(embed, words, p_in);
+            let forward = scan G2Lstm[hidden = hidden](x) masked lengths as forward;
+            let backward = scan G2Lstm[hidden = hidden](x) masked lengths reversed as backward;
+            let memory = concat(forward.h, backward.h) @ bridge;
+            let s = scan Decoder(embedding(embed, given), memory, length_mask(lengths, source).t)
+                from (last(forward.h), last(backward.h)) as attention;
+            let logits = concat(s.h, s.context) @ decoder.t;
+            let mask = length_mask(wanted_lengths, time);
+            output weights = s.weights;
+            output nll = cross_entropy(logits, wanted) * mask;
+            loss sum(nll) / sum(mask);
+        }";
+    let (models, errors) = expand(&format!("{CELLS} {source}"));
+    assert_eq!(errors, [""; 0]);
+    let model = &models["M"];
+    assert_eq!(output(&model.evaluation, "weights"), "[time, batch, source]");
+    let grads = model.training.as_ref().unwrap().outputs.iter().filter(|o| matches!(o, Output::Grad(_))).count();
+    // embed, decoder, bridge; w_x, w_h, b twice; w, u, b, q.
+    assert_eq!(grads, 3 + 2 * 3 + 4);
+}
