@@ -1,5 +1,6 @@
 //! Integration tests of the engine's device-safe core.
 
+mod compose;
 mod noise;
 mod real;
 mod ui;
