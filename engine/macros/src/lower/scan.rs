@@ -13,6 +13,8 @@ use std::rc::Rc;
 /// The dimensions of a cell as far as they are known.
 struct Bound<'c> {
     cell: &'c Cell,
+    /// Whether the cell stands in the same invocation, so that errors can point into it.
+    local: bool,
     dims: BTreeMap<String, Dim>,
 }
 
@@ -75,7 +77,7 @@ impl Lower<'_> {
                 unknown(&format!("parameter of `{name}`"), &param.to_string(), params.iter().map(String::as_str));
             return Err(self.report(Range::from(param), message));
         }
-        let mut bound = Bound { cell, dims: BTreeMap::new() };
+        let mut bound = Bound { cell, local: self.units.all[key].local, dims: BTreeMap::new() };
         let given = self.match_arguments(scan, &bound, given)?;
         let from = self.initial_values(scope, scan, cell)?;
         let time = self.bind_dims(scope, scan, &mut bound, &given, from.as_deref())?;
@@ -236,7 +238,8 @@ impl Lower<'_> {
                 let wants = format!("{index}[{lead}{}", inner.trim_start_matches('[')).replace(", ]", "]");
                 let ty = self.ty_at(self.level(), g.id).clone();
                 let message = format!("`{}` of `{}` is scanned as {wants}, found {ty}", g.decl.name, scan.cell);
-                return Err(self.report(g.range, message));
+                self.report(g.range, message);
+                return Err(self.report_declaration(bound, g.decl));
             }
             if g.decl.kind == DeclKind::Input {
                 let steps = found.0.remove(0);
@@ -253,7 +256,8 @@ impl Lower<'_> {
             let declared = bound.declared_shape(decl)?;
             if found.rank() != declared.rank() {
                 let message = format!("state `{}` of `{}` is {declared}, found {found}", decl.name, scan.cell);
-                return Err(self.report(*range, message));
+                self.report(*range, message);
+                return Err(self.report_declaration(bound, decl));
             }
             pairs.push((decl, declared, found, *range));
         }
@@ -304,10 +308,19 @@ impl Lower<'_> {
                     scan.cell,
                     if decl.kind == DeclKind::Input { " at each step" } else { "" }
                 );
-                return Err(self.report(range, message));
+                self.report(range, message);
+                return Err(self.report_declaration(bound, decl));
             }
         }
         Ok(time)
+    }
+
+    /// Points at what the cell declares, if that is in sight.
+    fn report_declaration(&mut self, bound: &Bound, decl: &Decl) -> Reported {
+        if !bound.local {
+            return Reported;
+        }
+        self.errors.report(&decl.name, format!("{} `{}` is declared here", decl.kind.keyword(), decl.name))
     }
 
     /// Declares a leaf of the program for a parameter or state of a scanned cell.

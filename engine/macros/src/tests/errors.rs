@@ -158,7 +158,7 @@ fn scans_fit_their_cells() {
     check_model(&scan("scan Rnn(y = x)"), &["`Rnn` takes (x); this argument has no place"]);
     check_model(
         &scan("scan Rnn(sum(x, axis = 0))"),
-        &["`x` of `Rnn` is scanned as [time, batch, input], found [batch, input]"],
+        &["`x` of `Rnn` is scanned as [time, batch, input], found [batch, input]", "input `x` is declared here"],
     );
     check_model(&scan("scan gate(x)"), &["`gate` is a fn, and scan runs a cell"]);
     check_model(&scan("scan Rnn(x) from (1, 2)"), &["`Rnn` has 1 states, found 2 initial values"]);
@@ -176,6 +176,7 @@ fn scans_fit_their_cells() {
         "input x: [time, batch, hidden], m: [time, batch, hidden]; let s = scan Attending(x, m); loss mean(s.h);",
         &[
             "`memory` of `Attending` is [batch, source, hidden], that is [batch, batch, hidden] here; found [time, batch, hidden]",
+            "outer `memory` is declared here",
         ],
     );
     check_model(
