@@ -49,7 +49,9 @@ impl Checker<'_> {
 
     fn in_step(&self, step: &Step, error: Error) -> Error {
         match error {
-            Error::Program { program, message } => Error::Program { program, message: format!("{}: {message}", step.label) },
+            Error::Program { program, message } => {
+                Error::Program { program, message: format!("{}: {message}", step.label) }
+            }
             other => other,
         }
     }
@@ -59,9 +61,15 @@ impl Checker<'_> {
             Work::Apply(apply) => self.apply(apply),
             Work::Copy { rows, .. } | Work::Fill { rows, .. } => self.rows(rows, &[]),
             Work::Sum { kept, summed } => {
-                self.rows(kept, &[])?;
-                // From the last kept element on.
-                self.rows(summed, &[])
+                self.limits(kept)?;
+                self.limits(summed)?;
+                let outer = |rows: &Rows, k: usize| {
+                    let operand = &rows.operands[k];
+                    let axes = rows.sizes.iter().copied().zip(operand.outer.iter().copied());
+                    axes.chain([(rows.len, operand.inner)]).collect::<Vec<_>>()
+                };
+                self.span(&kept.operands[0].at, [outer(kept, 0), outer(summed, 0)].concat().into_iter(), false)?;
+                self.span(&kept.operands[1].at, outer(kept, 1).into_iter(), false)
             }
             Work::Rowwise { op, rows } => {
                 let index: &[usize] = match op {
@@ -124,6 +132,14 @@ impl Checker<'_> {
     }
 
     fn rows(&self, rows: &Rows, index: &[usize]) -> Result<(), Error> {
+        self.limits(rows)?;
+        rows.operands.iter().enumerate().try_for_each(|(k, operand)| {
+            let outer = rows.sizes.iter().copied().zip(operand.outer.iter().copied());
+            self.span(&operand.at, outer.chain([(rows.len, operand.inner)]), index.contains(&k))
+        })
+    }
+
+    fn limits(&self, rows: &Rows) -> Result<(), Error> {
         if rows.sizes.len() > MAX_AXES || rows.operands.len() > MAX_OPERANDS {
             return Err(self.error(format!(
                 "{} operands of {} axes; at most {MAX_OPERANDS} of {MAX_AXES} can run as one",
@@ -131,19 +147,11 @@ impl Checker<'_> {
                 rows.sizes.len() + 1
             )));
         }
-        rows.operands.iter().enumerate().try_for_each(|(k, operand)| {
-            let outer = rows.sizes.iter().copied().zip(operand.outer.iter().copied());
-            self.span(&operand.at, outer.chain([(rows.len, operand.inner)]), index.contains(&k))
-        })
+        Ok(())
     }
 
     /// Whether all elements reached from `at` are inside of the buffer, in every step of the scans around.
-    fn span(
-        &self,
-        at: &Address,
-        axes: impl Iterator<Item = (usize, isize)>,
-        is_index: bool,
-    ) -> Result<(), Error> {
+    fn span(&self, at: &Address, axes: impl Iterator<Item = (usize, isize)>, is_index: bool) -> Result<(), Error> {
         let walks = at.walks.iter().map(|walk| {
             let count = self.counts.get(walk.depth).copied().unwrap_or(0);
             match walk.pace {

@@ -1,7 +1,7 @@
 //! Matrix products, through one library call on fixed slices of the result.
 
-use super::run::{Share, Worker};
 use super::element::Element;
+use super::run::{Share, Worker};
 use crate::plan::Product;
 
 /// Multiplications in one call: enough that packing the operands anew for each slice costs little.

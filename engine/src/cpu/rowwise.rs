@@ -20,8 +20,8 @@ pub(super) unsafe fn rowwise<T: Element>(worker: &Worker<'_, T>, op: RowOp, rows
     let index = |k: usize| worker.index_address(&rows.operands[k].at);
     // A row is one piece, whatever its length.
     let pieces = || Pieces::new(rows, usize::MAX, share);
-    // SAFETY (of all blocks below): the plan's views have these rows, those written are this worker's and no operand
-    // that is read overlaps them; the instruction set is the machine's.
+    // SAFETY: the plan's views have these rows, and no operand that is written overlaps them. (In what follows also: the
+    // rows written are this worker's, and the instruction set is the machine's.)
     let read = |at: *mut T, offset: isize| unsafe { std::slice::from_raw_parts(at.wrapping_offset(offset), len) };
     // SAFETY: as above; only results are written.
     let write = |at: *mut T, offset: isize| unsafe { std::slice::from_raw_parts_mut(at.wrapping_offset(offset), len) };

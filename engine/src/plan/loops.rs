@@ -33,9 +33,7 @@ impl Lower<'_> {
         match &lp.kind {
             LoopKind::Scan { time } => {
                 let what = || format!("the number of steps `{time}`");
-                let count = time
-                    .eval(&body.context.sizes)
-                    .map_err(|message| Error::Size { what: what(), message })?;
+                let count = time.eval(&body.context.sizes).map_err(|message| Error::Size { what: what(), message })?;
                 self.scan(body, id, lp, args, count)
             }
             LoopKind::Stack { name, .. } => self.stack(body, id, lp, args, name),
@@ -221,7 +219,8 @@ impl Lower<'_> {
             let mut inner = args.clone();
             for value in &families {
                 let member = value.views().get(layer).cloned();
-                let member = member.ok_or_else(|| self.defect(format!("a family over `{stack}` misses layer {layer}")))?;
+                let member =
+                    member.ok_or_else(|| self.defect(format!("a family over `{stack}` misses layer {layer}")))?;
                 inner.push(Value::Tensor(member));
             }
             for (k, carry) in carries.iter().enumerate() {
@@ -271,7 +270,8 @@ impl Lower<'_> {
             carries = Vec::with_capacity(lp.carries);
             for values in &mut after {
                 let value = outputs.next().flatten();
-                let value = value.ok_or_else(|| self.defect(format!("layer {layer} of `{stack}` carries nothing on")))?;
+                let value =
+                    value.ok_or_else(|| self.defect(format!("layer {layer} of `{stack}` carries nothing on")))?;
                 values[layer] = value.views().first().cloned();
                 carries.push(value);
             }

@@ -153,7 +153,13 @@ pub(super) fn plan(program: &Program, bindings: &Bindings, fusion: Fusion) -> Re
                 for (name, shape) in names.iter().zip(&shapes) {
                     let buffer = lower.new_buffer(name, shape.iter().product(), Home::Kept { offset: 0 });
                     let view = View::contiguous(buffer, shape.clone());
-                    outputs.push(Port { name: name.clone(), kind: None, view: view.clone(), limit: None, is_index: false });
+                    outputs.push(Port {
+                        name: name.clone(),
+                        kind: None,
+                        view: view.clone(),
+                        limit: None,
+                        is_index: false,
+                    });
                     views.push(view);
                 }
                 Target::Write(value(views))
@@ -300,7 +306,8 @@ impl<'a> Lower<'a> {
         for (output, node) in self.program.outputs.iter().zip(&body.graph.outputs) {
             let Output::Next(leaf) = output else { continue };
             let name = &self.program.leaves[*leaf].name;
-            let next = body.values[node.index()].clone().ok_or_else(|| self.defect(format!("next `{name}` has no value")))?;
+            let next =
+                body.values[node.index()].clone().ok_or_else(|| self.defect(format!("next `{name}` has no value")))?;
             for (from, to) in next.views().iter().zip(args[*leaf].views()) {
                 if from == to {
                     continue;
@@ -342,10 +349,10 @@ impl<'a> Lower<'a> {
     /// The numbers of a node's shape.
     pub(super) fn shape(&self, body: &Body<'_>, id: NodeId) -> Result<Vec<usize>, Error> {
         let node = body.graph.node(id);
-        node.ty.shape.eval(&body.context.sizes).map_err(|message| Error::Size {
-            what: format!("`{}` {}", label(node), node.ty.shape),
-            message,
-        })
+        node.ty
+            .shape
+            .eval(&body.context.sizes)
+            .map_err(|message| Error::Size { what: format!("`{}` {}", label(node), node.ty.shape), message })
     }
 
     /// A constant's place.

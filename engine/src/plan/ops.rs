@@ -23,7 +23,9 @@ impl Lower<'_> {
         }
         if let Op::Get(out) = &node.op {
             let result = body.results.get(&(node.args[0], *out)).cloned();
-            return result.map(Some).ok_or_else(|| self.defect(format!("{out:?} of node {} is missing", node.args[0].0)));
+            return result
+                .map(Some)
+                .ok_or_else(|| self.defect(format!("{out:?} of node {} is missing", node.args[0].0)));
         }
         let mut x = Vec::with_capacity(node.args.len());
         for &arg in &node.args {

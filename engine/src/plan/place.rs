@@ -3,8 +3,8 @@
 //! Decided before any instruction is written, from the last node to the first. What cannot be written in place is
 //! copied when it is done, so a decision here is never needed for correctness.
 
-use super::lower::{Body, Lower, Target, label};
 use super::Home;
+use super::lower::{Body, Lower, Target, label};
 use super::view::{Value, View};
 use crate::error::Error;
 use g2_ir::graph::Phase;
@@ -91,7 +91,9 @@ fn place(body: &mut Body<'_>, id: NodeId, to: &Value, gradient: bool) -> bool {
     let free = matches!(body.sinks[id.index()], Sink::Free);
     let strided = to.views().iter().all(|view| view.inner_stride() == 1);
     let fits = match &node.op {
-        Op::Map(_) | Op::Uniform { .. } | Op::MatMul { .. } | Op::Sum { .. } | Op::Pad { .. } | Op::Concat { .. } => true,
+        Op::Map(_) | Op::Uniform { .. } | Op::MatMul { .. } | Op::Sum { .. } | Op::Pad { .. } | Op::Concat { .. } => {
+            true
+        }
         Op::Pick | Op::CrossEntropy => true,
         Op::Gather
         | Op::ScatterAdd { .. }

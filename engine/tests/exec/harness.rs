@@ -108,11 +108,7 @@ impl Case {
     }
 
     /// An executor with this case's arguments set, and its parameters.
-    pub fn executor<T: Element>(
-        &self,
-        kernels: &'static [Kernel],
-        options: Options,
-    ) -> (Executor<T>, Parameters<T>) {
+    pub fn executor<T: Element>(&self, kernels: &'static [Kernel], options: Options) -> (Executor<T>, Parameters<T>) {
         let mut executor = Executor::of_program(&self.program, kernels, &self.bindings, options).unwrap();
         let mut parameters = Parameters::of_program(&self.program, &self.bindings).unwrap();
         for ((leaf, &node), value) in self.program.leaves.iter().zip(&self.program.graph.args).zip(&self.args) {
@@ -140,32 +136,41 @@ impl Case {
         // What was there before must not matter.
         gradients.as_mut_slice().fill(T::from_f64(7.0));
         executor.forward(parameters, STEP).unwrap();
-        let named: Vec<Option<Vec<T>>> = self.program.outputs.iter().map(|output| match output {
-            Output::Loss => Some(vec![executor.loss()]),
-            Output::Named(name) => {
-                let names = executor.plan().outputs.iter().map(|port| port.name.clone());
-                let own = names.filter(|port| port == name || same_family(port, name));
-                Some(own.flat_map(|name| executor.output(&name).unwrap().to_vec()).collect())
-            }
-            Output::Next(_) | Output::Grad(_) => None,
-        }).collect();
+        let named: Vec<Option<Vec<T>>> = self
+            .program
+            .outputs
+            .iter()
+            .map(|output| match output {
+                Output::Loss => Some(vec![executor.loss()]),
+                Output::Named(name) => {
+                    let names = executor.plan().outputs.iter().map(|port| port.name.clone());
+                    let own = names.filter(|port| port == name || same_family(port, name));
+                    Some(own.flat_map(|name| executor.output(&name).unwrap().to_vec()).collect())
+                }
+                Output::Next(_) | Output::Grad(_) => None,
+            })
+            .collect();
         if executor.plan().trains() {
             executor.backward(parameters, &mut gradients).unwrap();
         }
         let outputs = self.program.outputs.iter().zip(named).enumerate();
-        outputs.map(|(k, (output, named))| {
-            let ty = self.program.graph.ty(self.program.graph.outputs[k]);
-            let leaf = |leaf: usize| {
-                let name = &self.program.leaves[leaf].name;
-                let names = members(name, ty.family.as_deref(), &self.args[leaf]);
-                names.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
-            };
-            match output {
-                Output::Loss | Output::Named(_) => named.unwrap(),
-                Output::Next(k) => leaf(*k).iter().flat_map(|name| executor.state(name).unwrap().to_vec()).collect(),
-                Output::Grad(k) => leaf(*k).iter().flat_map(|name| gradients.get(name).unwrap().to_vec()).collect(),
-            }
-        }).collect()
+        outputs
+            .map(|(k, (output, named))| {
+                let ty = self.program.graph.ty(self.program.graph.outputs[k]);
+                let leaf = |leaf: usize| {
+                    let name = &self.program.leaves[leaf].name;
+                    let names = members(name, ty.family.as_deref(), &self.args[leaf]);
+                    names.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+                };
+                match output {
+                    Output::Loss | Output::Named(_) => named.unwrap(),
+                    Output::Next(k) => {
+                        leaf(*k).iter().flat_map(|name| executor.state(name).unwrap().to_vec()).collect()
+                    }
+                    Output::Grad(k) => leaf(*k).iter().flat_map(|name| gradients.get(name).unwrap().to_vec()).collect(),
+                }
+            })
+            .collect()
     }
 
     /// Runs in f64 with these kernels and asserts that every output is the interpreter's.
