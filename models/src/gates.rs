@@ -39,6 +39,15 @@ impl Shares {
     }
 }
 
+/// Those of the gates that the paper makes binary, all layers together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct GateShares {
+    /// Input gates.
+    pub input: Shares,
+    /// Forget gates.
+    pub forget: Shares,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,12 +1,16 @@
 //! `g2-models`: from text to a trained language model. The stages, in order: `config` (what to train), `corpus` (text to
-//! token ids), `batches` (ids to windows), `train` with `sgd` (windows to parameters), `evaluate` and `gates` (what the
-//! parameters are worth), `demo` (all of it on the text that is shipped).
+//! token ids), `batches` (ids to windows), `train` with `sgd` (windows to updates), `evaluate` and `gates` (what
+//! parameters are worth), `language_model` (the graphs and the engine that runs them), `experiment` (all of it, told
+//! line by line), `demo` (two experiments on the text that is shipped).
 
 pub mod batches;
 pub mod config;
 pub mod corpus;
+pub mod demo;
 pub mod evaluate;
+pub mod experiment;
 pub mod gates;
+pub mod language_model;
 pub mod report;
 pub mod sgd;
 pub mod train;

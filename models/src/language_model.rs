@@ -1,0 +1,223 @@
+//! The language models of `g2-graphs`, bound to a configuration and run by the engine.
+//!
+//! Legend: T steps, B batch, H units of a layer. Windows, `nll`: `[T, B]`; gates: `[T, B, H]`.
+
+use crate::batches::{Batches, Window};
+use crate::config::{Cell, Config, Gates, Model, Training};
+use crate::evaluate::Score;
+use crate::gates::GateShares;
+use crate::sgd::Sgd;
+use crate::train::{Network, Update};
+use anyhow::{Context, Result};
+use g2_engine::cpu::{Executor, Options};
+use g2_engine::ir::LeafKind;
+use g2_engine::noise::{Key, Stream};
+use g2_engine::{Bindings, Compiled, Definition, Fusion, Model as _, Parameters};
+use g2_graphs::language_model as lm;
+use std::collections::BTreeMap;
+
+/// A definition and all that is needed to run it, but the size of its windows.
+pub struct LanguageModel {
+    definition: &'static Definition,
+    bindings: Bindings,
+    layers: usize,
+    hypers: BTreeMap<String, f64>,
+    init: f32,
+    options: Options,
+}
+
+impl LanguageModel {
+    /// The model that `config` asks for, over `vocab` tokens.
+    pub fn new(config: &Config, vocab: usize, threads: usize) -> LanguageModel {
+        let Config { data: _, model, gates, train } = config;
+        LanguageModel {
+            definition: definition(model, gates),
+            bindings: Bindings::new()
+                .with("vocab", vocab)
+                .with("embedding", model.embedding)
+                .with("features", model.features())
+                .stack("layers", model.widths()),
+            layers: model.layers,
+            hypers: hypers(model, gates),
+            init: model.init,
+            options: Options { threads, fusion: Fusion::Fused, seed: train.seed },
+        }
+    }
+
+    /// To train on windows of these sizes, from first weights that depend on the seed alone.
+    ///
+    /// # Errors
+    /// If the engine cannot run these sizes.
+    pub fn learner(&self, batch: usize, steps: usize) -> Result<Learner> {
+        let executor = self.executor(self.definition.training, batch, steps)?;
+        let mut parameters = Parameters::with_layout(executor.plan().parameters.clone());
+        for (k, entry) in parameters.layout().clone().entries().iter().enumerate() {
+            if let Some(values) = parameters.get_mut(&entry.name).filter(|_| !is_bias(&entry.name)) {
+                fill_uniform(values, self.init, self.options.seed, k as u64);
+            }
+        }
+        let gradients = parameters.zeros_like();
+        Ok(Learner { executor, parameters, gradients, targets: Vec::new() })
+    }
+
+    /// To evaluate on windows of these sizes.
+    ///
+    /// # Errors
+    /// If the engine cannot run these sizes.
+    pub fn evaluator(&self, batch: usize, steps: usize) -> Result<Evaluator> {
+        let executor = self.executor(self.definition.evaluation, batch, steps)?;
+        Ok(Evaluator { executor, batch, steps, layers: self.layers, targets: Vec::new() })
+    }
+
+    fn executor(&self, program: Option<&'static Compiled>, batch: usize, steps: usize) -> Result<Executor<f32>> {
+        let program = program.with_context(|| format!("{} lacks a graph: a defect", self.definition.name))?;
+        let bindings = self.bindings.clone().with("batch", batch).with("time", steps);
+        let mut executor = Executor::new(program, &bindings, self.options)?;
+        for leaf in executor.plan().leaves.clone().iter().filter(|leaf| leaf.kind == Some(LeafKind::Hyper)) {
+            let value = self.hypers.get(&leaf.name).with_context(|| format!("nothing sets {}: a defect", leaf.name))?;
+            executor.set_hyper(&leaf.name, *value)?;
+        }
+        Ok(executor)
+    }
+}
+
+fn definition(model: &Model, gates: &Gates) -> &'static Definition {
+    let Cell::Lstm = model.cell;
+    let released = gates.noise_p < 1.0;
+    match (gates.training, released, model.tie) {
+        (Training::Baseline, _, false) => lm::BaselineLm::DEFINITION,
+        (Training::Baseline, _, true) => lm::TiedBaselineLm::DEFINITION,
+        (Training::Sharpened, _, false) => lm::SharpenedLm::DEFINITION,
+        (Training::Sharpened, _, true) => lm::TiedSharpenedLm::DEFINITION,
+        (Training::Gumbel, false, false) => lm::G2Lm::DEFINITION,
+        (Training::Gumbel, false, true) => lm::TiedG2Lm::DEFINITION,
+        (Training::Gumbel, true, false) => lm::NoisyLm::DEFINITION,
+        (Training::Gumbel, true, true) => lm::TiedNoisyLm::DEFINITION,
+    }
+}
+
+/// Values for every hyper that any of the definitions has.
+fn hypers(model: &Model, gates: &Gates) -> BTreeMap<String, f64> {
+    let dropout = &model.dropout;
+    let whole = [
+        ("tau", gates.tau),
+        ("noise_p", gates.noise_p),
+        ("epsilon", gates.epsilon),
+        ("p_embed", dropout.embedding),
+        ("p_input", dropout.input),
+        ("p_output", dropout.output),
+        ("p_weight", dropout.weight),
+    ];
+    // A layer drops its input; the first one's is the embedded text, which `p_input` has dropped.
+    let layers = (0..model.layers)
+        .map(|layer| (format!("layers.{layer}.p_hidden"), if layer == 0 { 0.0 } else { dropout.hidden }));
+    let whole = whole.map(|(name, value)| (name.to_owned(), value));
+    whole.into_iter().chain(layers).map(|(name, value)| (name, f64::from(value))).collect()
+}
+
+/// Biases start at zero: the softmax's `bias` and each layer's `b`.
+fn is_bias(name: &str) -> bool {
+    name == "bias" || name.ends_with(".b")
+}
+
+/// Uniform in `+-range`; keyed apart from the noise of any training step.
+fn fill_uniform(values: &mut [f32], range: f32, seed: u64, tensor: u64) {
+    let key = Key { seed, step: u64::MAX, layer: tensor, time: 0, gate: 0 };
+    Stream::new(key.state(), 0).fill(values);
+    for value in values {
+        *value = range * (2.0 * *value - 1.0);
+    }
+}
+
+/// Parameters in training.
+pub struct Learner {
+    executor: Executor<f32>,
+    parameters: Parameters<f32>,
+    gradients: Parameters<f32>,
+    targets: Vec<u32>,
+}
+
+impl Learner {
+    /// All parameters.
+    pub fn parameters(&self) -> &Parameters<f32> {
+        &self.parameters
+    }
+}
+
+impl Network for Learner {
+    fn restart(&mut self) {
+        self.executor.reset_states();
+    }
+
+    fn learn(&mut self, window: &Window, step: u64, sgd: Sgd) -> Result<Update> {
+        self.executor.set_index("tokens", &window.tokens)?;
+        self.executor.set_index("targets", window.padded_targets(&mut self.targets))?;
+        self.executor.forward(&self.parameters, step)?;
+        let loss = f64::from(self.executor.loss());
+        self.executor.backward(&self.parameters, &mut self.gradients)?;
+        let norm = sgd.step(self.parameters.as_mut_slice(), self.gradients.as_slice());
+        Ok(Update { loss, norm })
+    }
+}
+
+/// Evaluation of parameters, without noise and dropout.
+pub struct Evaluator {
+    executor: Executor<f32>,
+    batch: usize,
+    steps: usize,
+    layers: usize,
+    targets: Vec<u32>,
+}
+
+impl Evaluator {
+    /// Scores a text.
+    ///
+    /// # Errors
+    /// If the text has no two tokens.
+    pub fn score(&mut self, parameters: &Parameters<f32>, text: &[u32]) -> Result<Score> {
+        let mut score = Score::default();
+        self.run(parameters, text, |executor, targets| {
+            score.add(executor.output("nll")?, targets);
+            Ok(())
+        })?;
+        Ok(score)
+    }
+
+    /// Counts the gates' values over a text, all layers together.
+    ///
+    /// # Errors
+    /// If the text has no two tokens.
+    pub fn gates(&mut self, parameters: &Parameters<f32>, text: &[u32]) -> Result<GateShares> {
+        let mut shares = GateShares::default();
+        let names: Vec<[String; 2]> =
+            (0..self.layers).map(|layer| ["i", "f"].map(|gate| format!("layers.{layer}.{gate}"))).collect();
+        self.run(parameters, text, |executor, targets| {
+            for [i, f] in &names {
+                shares.input.add(executor.output(i)?, targets);
+                shares.forget.add(executor.output(f)?, targets);
+            }
+            Ok(())
+        })?;
+        Ok(shares)
+    }
+
+    /// Runs all windows of a text; `visit` reads each one's outputs.
+    fn run(
+        &mut self,
+        parameters: &Parameters<f32>,
+        text: &[u32],
+        mut visit: impl FnMut(&Executor<f32>, &[u32]) -> Result<()>,
+    ) -> Result<()> {
+        let batches = Batches::every(text, self.batch, self.steps)?;
+        let mut window = Window::new(batches.places());
+        self.executor.reset_states();
+        for k in 0..batches.windows() {
+            batches.fill(k, &mut window);
+            self.executor.set_index("tokens", &window.tokens)?;
+            self.executor.set_index("targets", window.padded_targets(&mut self.targets))?;
+            self.executor.forward(parameters, 0)?;
+            visit(&self.executor, &window.targets)?;
+        }
+        Ok(())
+    }
+}
