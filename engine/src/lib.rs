@@ -12,6 +12,8 @@ pub mod real;
 pub mod region;
 
 #[cfg(not(target_arch = "nvptx64"))]
+pub mod check;
+#[cfg(not(target_arch = "nvptx64"))]
 pub mod cpu;
 #[cfg(not(target_arch = "nvptx64"))]
 pub mod definition;

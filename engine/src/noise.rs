@@ -73,14 +73,8 @@ pub struct Jump {
 }
 
 impl Jump {
-    const NONE: Jump = Jump {
-        multiplier: 1,
-        increment: 0,
-    };
-    const ONE: Jump = Jump {
-        multiplier: MULTIPLIER,
-        increment: INCREMENT,
-    };
+    const NONE: Jump = Jump { multiplier: 1, increment: 0 };
+    const ONE: Jump = Jump { multiplier: MULTIPLIER, increment: INCREMENT };
 
     /// Forward by `n` elements; O(log n) (Brown, "Random number generation with arbitrary strides", 1994).
     #[inline]
@@ -102,17 +96,12 @@ impl Jump {
     /// `first`, then `self`.
     #[inline(always)]
     const fn after(self, first: Jump) -> Jump {
-        Jump {
-            multiplier: self.multiplier.wrapping_mul(first.multiplier),
-            increment: self.apply(first.increment),
-        }
+        Jump { multiplier: self.multiplier.wrapping_mul(first.multiplier), increment: self.apply(first.increment) }
     }
 
     #[inline(always)]
     const fn apply(self, state: u64) -> u64 {
-        self.multiplier
-            .wrapping_mul(state)
-            .wrapping_add(self.increment)
+        self.multiplier.wrapping_mul(state).wrapping_add(self.increment)
     }
 }
 
@@ -175,9 +164,7 @@ impl Stream {
     #[inline]
     #[must_use]
     pub const fn new(state: u64, element: u64) -> Stream {
-        Stream {
-            state: Jump::by(element).apply(state),
-        }
+        Stream { state: Jump::by(element).apply(state) }
     }
 
     /// The random bits of the element it stands at.
@@ -208,10 +195,7 @@ impl Stream {
         const STRIDE: Jump = Jump::by(LANES as u64);
         let mut lanes = [0; LANES];
         for l in 0..LANES {
-            lanes[l] = self
-                .state
-                .wrapping_mul(MULTIPLIERS[l])
-                .wrapping_add(INCREMENTS[l]);
+            lanes[l] = self.state.wrapping_mul(MULTIPLIERS[l]).wrapping_add(INCREMENTS[l]);
         }
         let (blocks, rest) = out.as_chunks_mut::<LANES>();
         for block in blocks {

@@ -22,9 +22,7 @@ use core::ops::Neg;
 use num_traits::Num;
 
 /// A floating-point type the graphs compute in: `f32` or `f64`.
-pub trait Real:
-    Num + Neg<Output = Self> + PartialOrd + Copy + Debug + Send + Sync + 'static
-{
+pub trait Real: Num + Neg<Output = Self> + PartialOrd + Copy + Debug + Send + Sync + 'static {
     /// The nearest value (rounds to nearest, ties to even).
     fn from_f64(value: f64) -> Self;
 
@@ -81,11 +79,7 @@ pub trait Real:
     /// `max(self, 0)`: `relu(-0.0) = 0.0`, `relu(NaN)` is NaN.
     #[inline(always)]
     fn relu(self) -> Self {
-        if self <= Self::zero() {
-            Self::zero()
-        } else {
-            self
-        }
+        if self <= Self::zero() { Self::zero() } else { self }
     }
 
     /// The larger one; NaN if either is NaN; `other` if they are equal, so `maximum(0.0, -0.0)` is `-0.0`.
@@ -101,21 +95,13 @@ pub trait Real:
     /// 1 if `self > other`, else 0 (also where either is NaN).
     #[inline(always)]
     fn greater(self, other: Self) -> Self {
-        if self > other {
-            Self::one()
-        } else {
-            Self::zero()
-        }
+        if self > other { Self::one() } else { Self::zero() }
     }
 
     /// 1 if `self < other`, else 0 (also where either is NaN).
     #[inline(always)]
     fn less(self, other: Self) -> Self {
-        if self < other {
-            Self::one()
-        } else {
-            Self::zero()
-        }
+        if self < other { Self::one() } else { Self::zero() }
     }
 
     /// `a` where `condition` is not 0 (NaN is not 0), else `b`.
@@ -185,11 +171,7 @@ fn exp_reduced<T: Format>(x: T) -> (T, T) {
 #[inline(always)]
 fn exp<T: Format>(x: T) -> T {
     let clamped = if x < T::EXP_MIN { T::EXP_MIN } else { x };
-    let clamped = if clamped > T::EXP_MAX {
-        T::EXP_MAX
-    } else {
-        clamped
-    };
+    let clamped = if clamped > T::EXP_MAX { T::EXP_MAX } else { clamped };
     let (rounded, em1) = exp_reduced(clamped);
     let (first, second) = T::halved_powers(rounded);
     (T::one() + em1) * first * second
@@ -272,10 +254,7 @@ fn logit<T: Format>(u: T) -> T {
     // The quotient's own rounding error, put back where m - 1 has made room for it.
     let m_lo = (-m).fma(b_lo, (-m).fma(b, numerator)) * recip;
     let e = e - T::UP_LOG2;
-    let below = e.fma(
-        T::LN_2_HI,
-        e.fma(T::LN_2_LO, T::log1p((m - T::one()) + m_lo)),
-    );
+    let below = e.fma(T::LN_2_HI, e.fma(T::LN_2_LO, T::log1p((m - T::one()) + m_lo)));
 
     let edge = if a == T::zero() { -T::INFINITY } else { T::NAN };
     let below = if a > T::zero() { below } else { edge };
@@ -403,11 +382,7 @@ impl Format for f32 {
         let e = ratio.to_bits().wrapping_sub(0x3f2a_aaaa).cast_signed() >> 23;
         let shift = e.cast_unsigned() << 23;
         let m = f32::from_bits(ratio.to_bits().wrapping_sub(shift));
-        (
-            m,
-            f32::from_bits(scaled.to_bits().wrapping_sub(shift)),
-            e as f32,
-        )
+        (m, f32::from_bits(scaled.to_bits().wrapping_sub(shift)), e as f32)
     }
 
     /// `f + f^2 (-1/2 + f P(f))`; error relative to `ln(1 + f)` below 2^-28.6.
@@ -477,11 +452,7 @@ impl Format for f64 {
     fn split(ratio: f64, scaled: f64) -> (f64, f64, f64) {
         // m in [sqrt(1/2), sqrt 2). The exponent, 1024 added to keep it positive, becomes the low bits of 2^52 + e:
         // AVX2 shifts no signed 64-bit integer and converts none.
-        let biased = ratio
-            .to_bits()
-            .wrapping_sub(0x3fe6_a09e_667f_3bcd)
-            .wrapping_add(1024 << 52)
-            >> 52;
+        let biased = ratio.to_bits().wrapping_sub(0x3fe6_a09e_667f_3bcd).wrapping_add(1024 << 52) >> 52;
         let shift = biased.wrapping_sub(1024) << 52;
         let e = f64::from_bits(biased | 0x4330_0000_0000_0000) - (4_503_599_627_370_496.0 + 1024.0);
         let m = f64::from_bits(ratio.to_bits().wrapping_sub(shift));

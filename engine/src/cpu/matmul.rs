@@ -4,25 +4,33 @@ use super::element::Element;
 use super::run::{Share, Worker};
 use crate::plan::Product;
 
-/// Multiplications in one call: enough that packing the operands anew for each slice costs little.
+/// Multiplications worth a call of their own.
 const SLICE_WORK: usize = 4 << 20;
 
-/// A slice's length is a multiple of this, the widest register tile's.
+/// Most slices of one product. The library packs both operands anew for each, so few large ones are best; but there
+/// have to be enough for all threads.
+const MOST_SLICES: usize = 16;
+
+/// Lengths of slices are multiples of this, the widest register tile's.
 const SLICE_STEP: usize = 32;
 
-/// The result's slices: a function of the shape alone, so that the bits do not depend on the number of threads.
+/// A grid of slices of the result: a function of the shape alone, so that the bits do not depend on the number of
+/// threads.
 struct Slices {
-    count: usize,
-    len: usize,
-    along_rows: bool,
+    rows: usize,
+    columns: usize,
+    down: usize,
+    across: usize,
 }
 
+/// As many slices as are worth while, as square as they can be: that packs the least.
 fn slices(m: usize, k: usize, n: usize) -> Slices {
-    let along_rows = m > n;
-    let whole = m.max(n);
-    let wanted = (m * k * n / SLICE_WORK).clamp(1, 64);
-    let len = whole.div_ceil(wanted).next_multiple_of(SLICE_STEP).max(SLICE_STEP);
-    Slices { count: whole.div_ceil(len), len, along_rows }
+    let wanted = (m * k * n / SLICE_WORK).clamp(1, MOST_SLICES);
+    let square = (wanted as f64 * n as f64 / m as f64).sqrt().round() as usize;
+    let across = square.clamp(1, wanted);
+    let cut = |whole: usize, count: usize| whole.div_ceil(count).next_multiple_of(SLICE_STEP);
+    let (rows, columns) = (cut(m, wanted.div_ceil(across)), cut(n, across));
+    Slices { rows, columns, down: m.div_ceil(rows), across: n.div_ceil(columns) }
 }
 
 /// This worker's share of a product.
@@ -36,7 +44,8 @@ pub(super) unsafe fn product<T: Element>(worker: &Worker<'_, T>, p: &Product, sh
     let (a, b, c) = (worker.address(&p.a.at), worker.address(&p.b.at), worker.address(&p.c.at));
     let slices = slices(p.m, p.k, p.n);
     let batches: usize = p.batch.iter().product();
-    let items = if p.fold { slices.count } else { slices.count * batches };
+    let count = slices.down * slices.across;
+    let items = if p.fold { count } else { count * batches };
     let offset = |strides: &[isize], batch: usize| {
         let mut left = batch;
         let mut offset = 0;
@@ -47,12 +56,9 @@ pub(super) unsafe fn product<T: Element>(worker: &Worker<'_, T>, p: &Product, sh
         offset
     };
     for item in share.of(items) {
-        let (batch, slice) = if p.fold { (0..batches, item) } else { one(item / slices.count, item % slices.count) };
-        let start = slice * slices.len;
-        let (row, column, m, n) = match slices.along_rows {
-            true => (start, 0, slices.len.min(p.m - start), p.n),
-            false => (0, start, p.m, slices.len.min(p.n - start)),
-        };
+        let batch = if p.fold { 0..batches } else { item / count..item / count + 1 };
+        let (row, column) = (item % count / slices.across * slices.rows, item % slices.across * slices.columns);
+        let (m, n) = (slices.rows.min(p.m - row), slices.columns.min(p.n - column));
         let mut add = p.add;
         for batch in batch {
             let at_a = offset(&p.a.batch, batch) + row as isize * p.a.row;
@@ -75,8 +81,4 @@ pub(super) unsafe fn product<T: Element>(worker: &Worker<'_, T>, p: &Product, sh
             add = true;
         }
     }
-}
-
-fn one(batch: usize, slice: usize) -> (std::ops::Range<usize>, usize) {
-    (batch..batch + 1, slice)
 }

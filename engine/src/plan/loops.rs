@@ -58,6 +58,7 @@ impl Lower<'_> {
         let initials = args.split_off(lp.consts + lp.steps);
         let steps = args.split_off(lp.consts);
         let mut inner = args;
+        let stacked_steps = steps.clone();
         inner.extend(steps.into_iter().map(|value| value.map(|view| view.each_step(depth, lp.reversed))));
         for (k, initial) in initials.into_iter().enumerate() {
             let trajectory = wanted(LoopOut::Before(k)) || wanted(LoopOut::After(k));
@@ -88,9 +89,18 @@ impl Lower<'_> {
                 targets.push(Target::Dead);
                 continue;
             }
-            let place = match body.loop_sinks.get(&(id, out)) {
-                Some(place) => place.clone(),
-                None => self.stacked(lp, out, count, &context)?,
+            // A per-step argument that comes out as it went in is the argument.
+            let node = lp.body.outputs[lp.output_index(out)];
+            let same = lp.body.args[lp.consts..].iter().position(|&arg| arg == node);
+            let same = same.and_then(|step| stacked_steps.get(step));
+            let place = match (body.loop_sinks.get(&(id, out)), same) {
+                (Some(place), _) => place.clone(),
+                (None, Some(argument)) => {
+                    targets.push(Target::Dead);
+                    results.push((out, argument.clone()));
+                    continue;
+                }
+                (None, None) => self.stacked(lp, out, count, &context)?,
             };
             targets.push(Target::Write(place.clone().map(|view| view.each_step(depth, lp.reversed))));
             results.push((out, place));

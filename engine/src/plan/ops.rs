@@ -8,6 +8,9 @@ use crate::error::Error;
 use g2_ir::op::Op;
 use g2_ir::{Dim, NodeId, Region};
 
+/// Elements of a sum that one thread adds up.
+const LONG_SUM: usize = 1 << 14;
+
 impl Lower<'_> {
     /// Lowers one node whose arguments are done; gives its value. A loop has none of its own.
     pub(super) fn op(&mut self, body: &mut Body<'_>, id: NodeId) -> Result<Option<Value>, Error> {
@@ -240,7 +243,24 @@ impl Lower<'_> {
         };
         let kept = Rows::merged(&[part(true), out.clone()], 0..0);
         let summed = Rows::merged(&[part(false)], 0..0);
+        let is_one_row = summed.sizes.is_empty() && summed.operands[0].inner == 1;
+        if out.elements() == 1 && is_one_row && summed.len >= 4 * LONG_SUM {
+            return self.long_sum(name, &part(false), summed.len, out);
+        }
         self.push(name, Work::Sum { kept, summed });
+    }
+
+    /// One sum of so many elements that threads share it: sums of parts, then the sum of these.
+    fn long_sum(&mut self, name: &str, x: &View, len: usize, out: &View) {
+        let (parts, rest) = (len / LONG_SUM, len % LONG_SUM);
+        let sums = self.fresh(name, vec![parts + 1]);
+        let matrix = View { at: x.at.clone(), sizes: vec![parts, LONG_SUM], strides: vec![LONG_SUM as isize, 1] };
+        self.sum(name, &matrix, &[1], &sums.clone().slice(0, 0, parts));
+        let mut tail = View { at: x.at.clone(), sizes: vec![rest], strides: vec![1] };
+        tail.at.offset += (parts * LONG_SUM) as isize;
+        self.sum(name, &tail, &[0], &sums.clone().slice(0, parts, 1).remove(0));
+        let to = View { sizes: Vec::new(), strides: Vec::new(), ..out.clone() };
+        self.sum(name, &sums, &[0], &to);
     }
 
     /// `c = a b`: batch axes go into the rows of one larger product, or into what is summed over, where they can.

@@ -122,6 +122,9 @@ fn sums() {
     let long = [of(g, long, vec![0]), of(g, long, vec![1]), of(g, long, vec![0, 1])];
     case.outputs(&sums);
     case.outputs(&long);
+    let huge = case.input("huge", &["n", "n", "b"]);
+    let sum = case.g().op(Op::Sum { axes: vec![0, 1, 2] }, &[huge]);
+    case.output(sum);
     case.check();
 }
 

@@ -12,20 +12,11 @@ fn oracle(state: u64) -> Lcg64Xsh32 {
     for _ in 0..6 {
         inverse = inverse.wrapping_mul(2_u64.wrapping_sub(MULTIPLIER.wrapping_mul(inverse)));
     }
-    let seed = state
-        .wrapping_sub(INCREMENT)
-        .wrapping_mul(inverse)
-        .wrapping_sub(INCREMENT);
+    let seed = state.wrapping_sub(INCREMENT).wrapping_mul(inverse).wrapping_sub(INCREMENT);
     Lcg64Xsh32::new(seed, INCREMENT >> 1)
 }
 
-const KEY: Key = Key {
-    seed: 1,
-    step: 2,
-    layer: 0,
-    time: 5,
-    gate: 1,
-};
+const KEY: Key = Key { seed: 1, step: 2, layer: 0, time: 5, gate: 1 };
 
 #[test]
 fn elements_are_the_outputs_of_rand_pcg() {
@@ -45,10 +36,7 @@ fn elements_are_the_outputs_of_rand_pcg() {
 fn the_stream_of_a_key_is_fixed() {
     assert_eq!(KEY.state(), 6_717_711_131_115_613_320);
     let first: Vec<u32> = (0..4).map(|i| uniform_bits_at(KEY.state(), i)).collect();
-    assert_eq!(
-        first,
-        [2_150_950_967, 1_652_547_696, 1_354_657_623, 471_145_306]
-    );
+    assert_eq!(first, [2_150_950_967, 1_652_547_696, 1_354_657_623, 471_145_306]);
 }
 
 fn check_fill<T: Real>(state: u64, element: u64, lengths: &[usize]) -> Result<(), TestCaseError> {
@@ -119,9 +107,7 @@ fn gumbel_gates_avx2<T: Real>(state: u64, pre_activations: &[T], gates: &mut [T]
 
 fn check_gumbel_gates<T: Real>() {
     let count = 100_003;
-    let pre_activations: Vec<T> = (0..count)
-        .map(|i| T::from_f64(f64::from(i % 1601) / 100.0 - 8.0))
-        .collect();
+    let pre_activations: Vec<T> = (0..count).map(|i| T::from_f64(f64::from(i % 1601) / 100.0 - 8.0)).collect();
     let mut expected = Vec::new();
     for (i, &a) in pre_activations.iter().enumerate() {
         let uniform: T = uniform_at(KEY.state(), i as u64);
@@ -165,13 +151,8 @@ fn gumbel_gates_equal_in_every_bit() {
     check_gumbel_gates::<f64>();
 }
 
-const COORDINATES: [fn(&mut Key) -> &mut u64; 5] = [
-    |key| &mut key.seed,
-    |key| &mut key.step,
-    |key| &mut key.layer,
-    |key| &mut key.time,
-    |key| &mut key.gate,
-];
+const COORDINATES: [fn(&mut Key) -> &mut u64; 5] =
+    [|key| &mut key.seed, |key| &mut key.step, |key| &mut key.layer, |key| &mut key.time, |key| &mut key.gate];
 
 const LAGS: [u64; 6] = [1, 3, 16, 64, 1150, 65_536];
 
@@ -184,9 +165,7 @@ fn pair_z(pairs: impl Iterator<Item = (u32, u32)>) -> f64 {
         count += 1.0;
     }
     let expected = count / boxes.len() as f64;
-    let squares = boxes
-        .iter()
-        .map(|&observed| (f64::from(observed) - expected).powi(2) / expected);
+    let squares = boxes.iter().map(|&observed| (f64::from(observed) - expected).powi(2) / expected);
     let freedom = boxes.len() as f64 - 1.0;
     (squares.sum::<f64>() - freedom) / (2.0 * freedom).sqrt()
 }
@@ -248,23 +227,14 @@ fn streams_of_neighbouring_keys_are_independent() {
                 b.skip(&one);
                 pair
             });
-            check_z(
-                &format!("streams, coordinate {c}, {lag} apart"),
-                pair_z(pairs),
-            );
+            check_z(&format!("streams, coordinate {c}, {lag} apart"), pair_z(pairs));
         }
     }
 }
 
 /// Keys that are easy to confuse: one bit anywhere, small numbers in all orders.
 fn confusable_keys() -> Vec<Key> {
-    let zero = Key {
-        seed: 0,
-        step: 0,
-        layer: 0,
-        time: 0,
-        gate: 0,
-    };
+    let zero = Key { seed: 0, step: 0, layer: 0, time: 0, gate: 0 };
     let mut keys = vec![zero];
     for coordinate in COORDINATES {
         for bit in 0..64 {
@@ -275,13 +245,7 @@ fn confusable_keys() -> Vec<Key> {
     }
     for i in 0..4_u64.pow(5) {
         let digit = |place: u32| i / 4_u64.pow(place) % 4;
-        let key = Key {
-            seed: digit(0),
-            step: digit(1),
-            layer: digit(2),
-            time: digit(3),
-            gate: digit(4),
-        };
+        let key = Key { seed: digit(0), step: digit(1), layer: digit(2), time: digit(3), gate: digit(4) };
         if !keys.contains(&key) {
             keys.push(key);
         }
@@ -297,19 +261,13 @@ fn confusable_keys_have_unrelated_states() {
         for b in &states[..i] {
             let distance = (a ^ b).count_ones();
             // 9 or fewer, or 55 or more, of 64 fair bits: 4e-9 for each of 880,000 pairs.
-            assert!(
-                (10..=54).contains(&distance),
-                "{a:x} and {b:x}: {distance} bits differ"
-            );
+            assert!((10..=54).contains(&distance), "{a:x} and {b:x}: {distance} bits differ");
             pairs += 1.0;
             total += f64::from(distance);
         }
     }
     // Pairs share keys, but the bits of any two pairs are independent: 16 is the variance of one.
-    check_z(
-        "mean Hamming distance",
-        (total - 32.0 * pairs) / (16.0_f64 * pairs).sqrt(),
-    );
+    check_z("mean Hamming distance", (total - 32.0 * pairs) / (16.0_f64 * pairs).sqrt());
 }
 
 #[test]

@@ -26,13 +26,7 @@ enum Function {
     Simple,
 }
 
-const TRANSCENDENTAL: [Function; 5] = [
-    Function::Exp,
-    Function::Ln,
-    Function::Sigmoid,
-    Function::Tanh,
-    Function::Logit,
-];
+const TRANSCENDENTAL: [Function; 5] = [Function::Exp, Function::Ln, Function::Sigmoid, Function::Tanh, Function::Logit];
 
 #[inline(always)]
 fn map<T: Real>(function: Function, inputs: &[T], outputs: &mut [T]) {
@@ -79,18 +73,12 @@ fn mapped<T: Real>(function: Function, inputs: &[T]) -> Vec<T> {
 /// place where the implementation changes its formula, its power of two or its clamp. Sorted; -0 before +0.
 fn sample_f32() -> Vec<f32> {
     let mut random = Pcg64::new(1, 1);
-    let mut bits: Vec<u32> = (0..1 << 24)
-        .map(|stratum: u32| (stratum << 8) | (random.next_u32() & 255))
-        .collect();
+    let mut bits: Vec<u32> = (0..1 << 24).map(|stratum: u32| (stratum << 8) | (random.next_u32() & 255)).collect();
     for center in breakpoints() {
         let center = (center as f32).to_bits();
         bits.extend((-64..=64).map(|offset| center.wrapping_add_signed(offset)));
     }
-    let mut sample: Vec<f32> = bits
-        .into_iter()
-        .map(f32::from_bits)
-        .filter(|x| !x.is_nan())
-        .collect();
+    let mut sample: Vec<f32> = bits.into_iter().map(f32::from_bits).filter(|x| !x.is_nan()).collect();
     sample.sort_by(f32::total_cmp);
     sample.dedup_by_key(|x| x.to_bits());
     sample
@@ -99,16 +87,10 @@ fn sample_f32() -> Vec<f32> {
 /// Both signs of: 0, the ends of the formats, clamps, where exp's k changes (tanh's at half of it), and where ln's and
 /// logit's exponent changes, in f32 (2/3) and in f64 (sqrt 1/2).
 fn breakpoints() -> Vec<f64> {
-    let mut positive = vec![
-        0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 32.0, 89.0, 104.0, 710.0, 746.0,
-    ];
+    let mut positive = vec![0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 32.0, 89.0, 104.0, 710.0, 746.0];
     positive.extend([f32::MIN_POSITIVE, f32::MAX, f32::INFINITY].map(f64::from));
     positive.extend([f64::MIN_POSITIVE, f64::MAX]);
-    positive.extend([
-        f64::from(f32::MAX).ln(),
-        f64::MAX.ln(),
-        -f64::from(f32::MIN_POSITIVE).ln(),
-    ]);
+    positive.extend([f64::from(f32::MAX).ln(), f64::MAX.ln(), -f64::from(f32::MIN_POSITIVE).ln()]);
     for k in 0..152 {
         let x = (f64::from(k) + 0.5) * std::f64::consts::LN_2;
         positive.extend([x, x / 2.0]);
@@ -143,10 +125,7 @@ fn reference_f32(function: Function, x: f32) -> f64 {
 /// Of `value` against the exact result, in ulp of the f32 format; an overflow counts as the next power of two.
 fn ulp_error_f32(value: f32, exact: f64) -> f64 {
     let limit = 2_f64.powi(128);
-    let (value, exact) = (
-        f64::from(value).clamp(-limit, limit),
-        exact.clamp(-limit, limit),
-    );
+    let (value, exact) = (f64::from(value).clamp(-limit, limit), exact.clamp(-limit, limit));
     let exponent = (exact.abs().to_bits() >> 52) as i32 - 1023;
     (value - exact).abs() / 2_f64.powi(exponent.clamp(-126, 127) - 23)
 }
@@ -165,26 +144,16 @@ fn f32_within_two_ulp() {
             }
             let error = ulp_error_f32(value, exact);
             // A NaN would not count as larger.
-            assert!(
-                !error.is_nan(),
-                "{function:?}({x:e}) = {value:e}, exact {exact:e}"
-            );
+            assert!(!error.is_nan(), "{function:?}({x:e}) = {value:e}, exact {exact:e}");
             let normal = exact.abs() >= f64::from(f32::MIN_POSITIVE);
-            let worst = if normal {
-                &mut worst
-            } else {
-                &mut worst_subnormal
-            };
+            let worst = if normal { &mut worst } else { &mut worst_subnormal };
             if error > worst.0 {
                 *worst = (error, x);
             }
         }
         eprintln!("{function:?}: (ulp, at) {worst:?}, subnormal results {worst_subnormal:?}");
         assert!(worst.0 <= MAX_ULP, "{function:?}: (ulp, at) {worst:?}");
-        assert!(
-            worst_subnormal.0 <= MAX_ULP_SUBNORMAL,
-            "{function:?}: {worst_subnormal:?}"
-        );
+        assert!(worst_subnormal.0 <= MAX_ULP_SUBNORMAL, "{function:?}: {worst_subnormal:?}");
     }
 }
 
@@ -200,10 +169,7 @@ fn f32_monotone() {
 fn f64_monotone() {
     for function in TRANSCENDENTAL {
         let mut inputs = sample_f64(function, 1 << 18);
-        let around: Vec<f64> = inputs
-            .iter()
-            .flat_map(|&x| [x.next_down(), x.next_up()])
-            .collect();
+        let around: Vec<f64> = inputs.iter().flat_map(|&x| [x.next_down(), x.next_up()]).collect();
         inputs.extend(around);
         inputs.sort_by(f64::total_cmp);
         check_monotone(function, &inputs);
@@ -216,10 +182,7 @@ fn check_monotone<T: Real>(function: Function, inputs: &[T]) {
         if !is_nan(value) {
             if let Some((before, value_before)) = previous {
                 let fell = value < value_before;
-                assert!(
-                    !fell,
-                    "{function:?}: {value_before:?} at {before:?}, {value:?} at {x:?}"
-                );
+                assert!(!fell, "{function:?}: {value_before:?} at {before:?}, {value:?} at {x:?}");
             }
             previous = Some((x, value));
         }
@@ -232,10 +195,7 @@ fn sample_f64(function: Function, count: usize) -> Vec<f64> {
     let mut unit = move || (random.next_u64() >> 11) as f64 / 2_f64.powi(53);
     let mut inputs = Vec::new();
     for i in 0..count {
-        let (sign, small) = (
-            if unit() < 0.5 { -1.0 } else { 1.0 },
-            2_f64.powf(-60.0 * unit()),
-        );
+        let (sign, small) = (if unit() < 0.5 { -1.0 } else { 1.0 }, 2_f64.powf(-60.0 * unit()));
         let anything = f64::from_bits((unit() * 2_f64.powi(32)) as u64 * 0x1_0000_0001);
         let x = match (i % 4, function) {
             (0, _) => anything,
@@ -259,10 +219,7 @@ fn sample_f64(function: Function, count: usize) -> Vec<f64> {
 }
 
 fn big(x: f64) -> Big {
-    Big::try_from(x)
-        .expect("finite")
-        .with_precision(160)
-        .value()
+    Big::try_from(x).expect("finite").with_precision(160).value()
 }
 
 /// None: outside of the domain, or infinite.
@@ -298,36 +255,23 @@ fn f64_within_two_ulp() {
             let nearest = exact.to_f64().value();
             if nearest.is_infinite() || value.is_infinite() {
                 let largest = value.is_infinite() || value.abs() == f64::MAX;
-                assert!(
-                    largest && nearest.abs() > 1.797e308,
-                    "{function:?}({x:e}) = {value:e}"
-                );
+                assert!(largest && nearest.abs() > 1.797e308, "{function:?}({x:e}) = {value:e}");
                 continue;
             }
             let exponent = (nearest.abs().to_bits() >> 52) as i32 - 1023;
             let scale = exponent.max(-1022) - 52;
             // Scaled before it is an f64: the difference itself may be far below the subnormals.
-            let error = ((big(value) - exact) << (-scale as isize))
-                .to_f64()
-                .value()
-                .abs();
+            let error = ((big(value) - exact) << (-scale as isize)).to_f64().value().abs();
             assert!(!error.is_nan(), "{function:?}({x:e}) = {value:e}");
             let normal = nearest.abs() >= f64::MIN_POSITIVE;
-            let worst = if normal {
-                &mut worst
-            } else {
-                &mut worst_subnormal
-            };
+            let worst = if normal { &mut worst } else { &mut worst_subnormal };
             if error > worst.0 {
                 *worst = (error, x);
             }
         }
         eprintln!("{function:?} f64: (ulp, at) {worst:?}, subnormal results {worst_subnormal:?}");
         assert!(worst.0 <= MAX_ULP, "{function:?} f64: (ulp, at) {worst:?}");
-        assert!(
-            worst_subnormal.0 <= MAX_ULP_SUBNORMAL,
-            "{function:?} f64: {worst_subnormal:?}"
-        );
+        assert!(worst_subnormal.0 <= MAX_ULP_SUBNORMAL, "{function:?} f64: {worst_subnormal:?}");
     }
 }
 
@@ -363,10 +307,7 @@ fn check_special_values<T: Real>() {
     for (name, function, cases) in table {
         for (x, expected) in cases {
             let value = function(x);
-            assert!(
-                same_bits(value, expected),
-                "{name}({x:?}) = {value:?}, expected {expected:?}"
-            );
+            assert!(same_bits(value, expected), "{name}({x:?}) = {value:?}, expected {expected:?}");
         }
     }
     for x in [inf, -inf] {
@@ -382,10 +323,7 @@ fn check_special_values<T: Real>() {
     ];
     for (a, b, expected) in maxima {
         let value = a.maximum(b);
-        assert!(
-            same_bits(value, expected),
-            "maximum({a:?}, {b:?}) = {value:?}"
-        );
+        assert!(same_bits(value, expected), "maximum({a:?}, {b:?}) = {value:?}");
     }
     for (a, b, greater, less) in [
         (one, zero, one, zero),
@@ -397,17 +335,8 @@ fn check_special_values<T: Real>() {
         assert!(same_bits(a.greater(b), greater), "greater({a:?}, {b:?})");
         assert!(same_bits(a.less(b), less), "less({a:?}, {b:?})");
     }
-    for (condition, expected) in [
-        (one, one),
-        (-one, one),
-        (zero, zero),
-        (-zero, zero),
-        (nan, one),
-    ] {
-        assert!(
-            same_bits(T::select(condition, one, zero), expected),
-            "select({condition:?}, ..)"
-        );
+    for (condition, expected) in [(one, one), (-one, one), (zero, zero), (-zero, zero), (nan, one)] {
+        assert!(same_bits(T::select(condition, one, zero), expected), "select({condition:?}, ..)");
     }
     assert_eq!(T::from_f64(3.0).square(), T::from_f64(9.0));
     assert_eq!(T::from_f64(4.0).recip(), T::from_f64(0.25));
@@ -446,10 +375,7 @@ fn check_lanes<T: Real>(function: Function, inputs: &[T]) {
     let scalar = mapped(function, inputs);
     let check = |name: &str, lanes: Vec<T>| {
         for ((&x, &a), b) in inputs.iter().zip(&scalar).zip(lanes) {
-            assert!(
-                same_bits(a, b),
-                "{function:?}({x:?}): scalar {a:?}, {name} {b:?}"
-            );
+            assert!(same_bits(a, b), "{function:?}({x:?}): scalar {a:?}, {name} {b:?}");
         }
     };
     #[cfg(target_arch = "x86_64")]
@@ -499,16 +425,10 @@ fn check_uniform_grid<T: Real>() {
     let scale = 2_f64.powi(24);
     for k in 0..1_u32 << 23 {
         let uniform = T::uniform_from_bits(k << 9);
-        assert!(
-            uniform.to_f64() == f64::from(2 * k + 1) / scale,
-            "k = {k}: {uniform:?}"
-        );
+        assert!(uniform.to_f64() == f64::from(2 * k + 1) / scale, "k = {k}: {uniform:?}");
         assert!(uniform > T::zero() && uniform < T::one());
         let complement = T::uniform_from_bits(!(k << 9));
-        assert!(
-            T::one() - uniform == complement,
-            "k = {k}: {uniform:?}, {complement:?}"
-        );
+        assert!(T::one() - uniform == complement, "k = {k}: {uniform:?}, {complement:?}");
     }
     // The low bits do not count.
     assert_eq!(T::uniform_from_bits(0x1ff), T::uniform_from_bits(0));

@@ -1,6 +1,5 @@
 //! The language end to end: models written in `graph!`, run by the executor, checked against the interpreter.
 
-mod check;
 mod primitives;
 mod random;
 mod random_models;

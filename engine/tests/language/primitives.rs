@@ -1,6 +1,6 @@
 //! Every primitive of the language, alone: all executors agree, and its gradient is that of its differences.
 
-use crate::check::Arguments;
+use g2_engine::check::Trial;
 use g2_engine::{Bindings, Model, graph};
 
 /// One small model and one test for each line.
@@ -44,10 +44,13 @@ fn check<M: Model>() {
         for seed in 1..3 {
             let definition = M::DEFINITION;
             for compiled in [definition.training, definition.sampling, definition.evaluation].into_iter().flatten() {
-                Arguments::random(compiled, &bindings, &[], width, seed).agree(compiled);
+                let trial = Trial::random(compiled, &bindings, &[], width, seed).unwrap();
+                trial.agree().unwrap_or_else(|error| panic!("{error}"));
             }
             let training = definition.training.expect("a model with a loss");
-            Arguments::random(training, &bindings, &[], width, seed).check_gradient(training, 2);
+            let trial = Trial::random(training, &bindings, &[], width, seed).unwrap();
+            let error = trial.gradient_error(2).unwrap();
+            assert!(error <= 1e-6, "relative error {error:.1e} of {}", definition.name);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Random models: f64 interpreter = unfused = fused, in training, sampling and evaluation, at random sizes.
 
-use crate::check::Arguments;
 use crate::{random_models, random_source};
+use g2_engine::check::Trial;
 use g2_engine::{Bindings, Model};
 use proptest::prelude::*;
 
@@ -21,7 +21,8 @@ fn agree<M: Model>(time: usize, batch: usize, half: usize, seed: u64) {
     let definition = M::DEFINITION;
     for compiled in [definition.training, definition.sampling, definition.evaluation] {
         let compiled = compiled.expect("the model compiled");
-        Arguments::random(compiled, &bindings, &[("tau", 0.7)], time + 1, seed).agree(compiled);
+        let trial = Trial::random(compiled, &bindings, &[("tau", 0.7)], 1, seed).unwrap();
+        trial.agree().unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
