@@ -7,11 +7,11 @@ graph! {
         G2Lstm, G2OutputLstm, Lstm, NoisyLockedChoiceLstm, NoisyLockedLstm, NoisyLstm, SharpenedLstm,
     };
 
-    /// `Cell` run over `x` from zero states; the loss is the sum of all its outputs `y`.
+    /// `Cell` run over `x` from zero states; the loss is the sum of all its outputs `y`. Its gates are outputs too.
     pub model Layer<Cell>[time, batch, input, hidden] {
         input x: [time, batch, input];
         let s = scan Cell[hidden = hidden](x);
-        output y = s.h;
+        output y = s.h, i = s.i, f = s.f, o = s.o;
         loss sum(s.h);
     }
 
