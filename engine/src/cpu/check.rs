@@ -7,7 +7,7 @@ use super::kernel::Kernel;
 use super::primitives::PRIMITIVES;
 use super::run::MAX_DEPTH;
 use crate::error::Error;
-use crate::plan::{Address, Apply, Home, Matrix, Pace, Plan, Product, RowOp, Rows, Step, Table, Work};
+use crate::plan::{PANEL, Address, Apply, Home, Matrix, Pace, Plan, Product, RowOp, Rows, Step, Table, Work};
 
 /// Checks a plan; gives the number of operands that its kernels may have to pack.
 pub(super) fn check(plan: &Plan, kernels: &[Kernel]) -> Result<usize, Error> {
@@ -85,6 +85,10 @@ impl Checker<'_> {
                 self.span(&table.at, extent, false)
             }
             Work::Product(product) => self.product(product),
+            Work::Pack { matrix, k, n, to } => {
+                self.span(&matrix.at, [(*k, matrix.row), (*n, matrix.column)].into_iter(), false)?;
+                self.panels(to, *k, *n)
+            }
             Work::Scan { depth, count, body, .. } => {
                 if *depth != self.counts.len() || *depth >= MAX_DEPTH {
                     return Err(self.error(format!("more than {MAX_DEPTH} scans inside of each other")));
@@ -126,9 +130,16 @@ impl Checker<'_> {
             let batch = p.batch.iter().copied().zip(matrix.batch.iter().copied());
             self.span(&matrix.at, batch.chain([(rows, matrix.row), (columns, matrix.column)]), false)
         };
+        if let Some(packed) = &p.packed {
+            self.panels(packed, p.k, p.n)?;
+        }
         matrix(&p.a, p.m, p.k)?;
         matrix(&p.b, p.k, p.n)?;
         matrix(&p.c, p.m, p.n)
+    }
+
+    fn panels(&self, at: &Address, k: usize, n: usize) -> Result<(), Error> {
+        self.span(at, [(n.div_ceil(PANEL) * PANEL * k, 1)].into_iter(), false)
     }
 
     fn rows(&self, rows: &Rows, index: &[usize]) -> Result<(), Error> {

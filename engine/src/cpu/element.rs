@@ -2,6 +2,7 @@
 
 use super::kernel::{Kernel, RowFn};
 use super::simd::Isa;
+use super::tile::{TileFn, tile_f32, tile_f64};
 use crate::real::Real;
 
 /// `f32` or `f64`.
@@ -11,60 +12,37 @@ impl Element for f32 {}
 impl Element for f64 {}
 
 pub(crate) mod sealed {
-    use super::{Isa, Kernel, RowFn};
+    use super::{Isa, Kernel, RowFn, TileFn, tile_f32, tile_f64};
 
     /// What differs between the two.
+    #[expect(private_interfaces, reason = "a sealed trait has no users but the executor")]
     pub trait Sealed: Sized {
         /// The kernel's row function.
         fn row(kernel: &Kernel, isa: Isa) -> RowFn<Self>;
 
-        /// `c = beta c + a b`, all matrices with any strides.
-        ///
-        /// # Safety
-        /// As `matrixmultiply::sgemm`: every element addressed can be read, those of `c` written; `c` overlaps
-        /// neither of the others and itself nowhere.
-        #[expect(clippy::too_many_arguments, reason = "BLAS")]
-        unsafe fn gemm(
-            shape: [usize; 3],
-            a: *const Self,
-            strides_a: [isize; 2],
-            b: *const Self,
-            strides_b: [isize; 2],
-            add: bool,
-            c: *mut Self,
-            strides_c: [isize; 2],
-        );
+        /// The tile function of products.
+        fn tile(isa: Isa) -> TileFn<Self>;
     }
 
-    macro_rules! impl_sealed {
-        ($float:ident, $row:ident, $gemm:ident) => {
-            impl Sealed for $float {
-                fn row(kernel: &Kernel, isa: Isa) -> RowFn<Self> {
-                    kernel.$row(isa)
-                }
+    impl Sealed for f32 {
+        fn row(kernel: &Kernel, isa: Isa) -> RowFn<f32> {
+            kernel.row_f32(isa)
+        }
 
-                unsafe fn gemm(
-                    [m, k, n]: [usize; 3],
-                    a: *const Self,
-                    [row_a, column_a]: [isize; 2],
-                    b: *const Self,
-                    [row_b, column_b]: [isize; 2],
-                    add: bool,
-                    c: *mut Self,
-                    [row_c, column_c]: [isize; 2],
-                ) {
-                    let beta = if add { 1.0 } else { 0.0 };
-                    // SAFETY: the caller's.
-                    unsafe {
-                        matrixmultiply::$gemm(
-                            m, k, n, 1.0, a, row_a, column_a, b, row_b, column_b, beta, c, row_c, column_c,
-                        );
-                    }
-                }
-            }
-        };
+        #[expect(private_interfaces, reason = "as above")]
+        fn tile(isa: Isa) -> TileFn<f32> {
+            tile_f32(isa)
+        }
     }
 
-    impl_sealed!(f32, row_f32, sgemm);
-    impl_sealed!(f64, row_f64, dgemm);
+    impl Sealed for f64 {
+        fn row(kernel: &Kernel, isa: Isa) -> RowFn<f64> {
+            kernel.row_f64(isa)
+        }
+
+        #[expect(private_interfaces, reason = "as above")]
+        fn tile(isa: Isa) -> TileFn<f64> {
+            tile_f64(isa)
+        }
+    }
 }

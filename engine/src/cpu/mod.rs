@@ -19,6 +19,7 @@ mod apply;
 mod check;
 mod cursor;
 mod element;
+mod gemm;
 pub mod kernel;
 mod matmul;
 mod pool;
@@ -28,6 +29,7 @@ mod rowwise;
 mod run;
 pub mod simd;
 pub mod storage;
+mod tile;
 
 pub use element::Element;
 
@@ -111,7 +113,7 @@ impl<T: Element> Executor<T> {
             kernels,
             memory,
             indices: vec![0; plan.indices],
-            scratch: (0..pool.threads()).map(|_| Storage::zeros(packed * apply::BLOCK)).collect(),
+            scratch: (0..pool.threads()).map(|_| Storage::zeros((packed * apply::BLOCK).max(matmul::SCRATCH))).collect(),
             bases: Bases {
                 real: vec![std::ptr::null_mut(); count],
                 index: vec![std::ptr::null(); count],

@@ -121,6 +121,9 @@ impl<'a, T: Element> Worker<'a, T> {
                 Work::Copy { rows, add } => apply::copy(self, rows, *add, share),
                 Work::Fill { rows, value } => apply::fill(self, rows, *value, share),
                 Work::Product(product) => matmul::product(self, product, share),
+                Work::Pack { matrix, k, n, to } => {
+                    matmul::pack_panels(self, matrix, [*k, *n], self.address(to), share);
+                }
                 Work::Sum { kept, summed } => reduce::sum(self, kept, summed, share),
                 Work::Rowwise { op, rows } => rowwise::rowwise(self, *op, rows, share),
                 Work::ScatterAdd { rows, table } => rowwise::scatter_add(self, rows, table, share),

@@ -94,6 +94,7 @@ impl fmt::Display for Work {
             Work::Copy { rows, add: true } => write!(f, "add over {rows}"),
             Work::Fill { rows, value } => write!(f, "fill with {value} over {rows}"),
             Work::Product(p) => p.fmt(f),
+            Work::Pack { matrix, k, n, to } => write!(f, "pack [{k}, {n}] at {} to {to}", matrix.at),
             Work::Sum { kept, summed } => write!(f, "sum, keeping {kept} summing {summed}"),
             Work::Rowwise { op, rows } => {
                 match op {
@@ -120,9 +121,10 @@ impl fmt::Display for Work {
 
 impl fmt::Display for Product {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Product { batch, m, k, n, a, b, c, fold, add } = self;
+        let Product { batch, m, k, n, a, b, c, fold, add, packed } = self;
         let sign = if *add { "+=" } else { "=" };
         let sum = if *fold { "sum of " } else { "" };
-        write!(f, "{batch:?} [{m}, {n}] at {} {sign} {sum}[{m}, {k}] at {} x [{k}, {n}] at {}", c.at, a.at, b.at)
+        write!(f, "{batch:?} [{m}, {n}] at {} {sign} {sum}[{m}, {k}] at {} x [{k}, {n}] at {}", c.at, a.at, b.at)?;
+        packed.as_ref().map_or(Ok(()), |at| write!(f, " packed at {at}"))
     }
 }

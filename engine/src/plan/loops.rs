@@ -3,7 +3,7 @@
 use super::lower::{Body, Context, Lower, Target, label, set_meetings};
 use super::memory::allocate;
 use super::view::{Pace, Value, View, Walk};
-use super::{Home, Step, Work};
+use super::{Home, Matrix, PANEL, Step, Work};
 use crate::error::Error;
 use g2_ir::{Loop, LoopKind, LoopOut, NodeId};
 
@@ -123,15 +123,35 @@ impl Lower<'_> {
         let outer_scope = std::mem::replace(&mut self.scope, self.scopes);
         self.graph(&lp.body, inner, targets, context)?;
         let mut steps = std::mem::replace(&mut self.steps, outer_steps);
+        let inner_scope = std::mem::replace(&mut self.scope, outer_scope);
+        if count > 1 {
+            self.pack_before(&mut steps, depth, inner_scope);
+        }
         set_meetings(&mut steps, true);
         let all: Vec<&Step> = steps.iter().collect();
         let inside = |offset| Home::Inside { parent: scratch, offset };
-        let elements = allocate(&mut self.buffers, self.scope, &all, inside);
+        let elements = allocate(&mut self.buffers, inner_scope, &all, inside);
         self.buffers[scratch.index()].elements = elements;
-        self.scope = outer_scope;
         self.push(&name, Work::Scan { depth, count, reversed: lp.reversed, body: steps });
         body.results.extend(results.into_iter().map(|(out, value)| ((id, out), value)));
         Ok(())
+    }
+
+    /// Second operands of products that are the same at each step are packed once, before the scan.
+    fn pack_before(&mut self, steps: &mut [Step], depth: usize, inner_scope: usize) {
+        for step in steps {
+            let Work::Product(p) = &mut step.work else { continue };
+            let moves = p.b.at.walks.iter().any(|walk| walk.depth == depth);
+            let is_inner = self.buffers[p.b.at.buffer.index()].scope == inner_scope;
+            let one_matrix = p.b.batch.iter().all(|&stride| stride == 0);
+            if moves || is_inner || !one_matrix || p.m * p.n * p.k == 0 {
+                continue;
+            }
+            let to = self.fresh(&format!("{} packed", step.label), vec![p.n.div_ceil(PANEL) * PANEL * p.k]).at;
+            let matrix = Matrix { batch: Vec::new(), ..p.b.clone() };
+            self.push(&step.label, Work::Pack { matrix, k: p.k, n: p.n, to: to.clone() });
+            p.packed = Some(to);
+        }
     }
 
     fn carry(

@@ -568,6 +568,7 @@ fn is_solo(work: &Work) -> bool {
         Work::ScatterAdd { rows, table } => elements(rows) + table.elements() < 8192,
         Work::Sum { kept, summed } => elements(kept) * elements(summed) < 8192,
         Work::Product(p) => p.batch.iter().product::<usize>() * p.m * p.n * p.k < 32_768,
+        Work::Pack { k, n, .. } => k * n < 8192,
         Work::Scan { .. } => false,
     }
 }

@@ -18,7 +18,11 @@ impl Work {
         match self {
             Work::Apply(apply) => operands(&apply.rows.operands),
             Work::Copy { rows, .. } | Work::Fill { rows, .. } | Work::Rowwise { rows, .. } => operands(&rows.operands),
-            Work::Product(p) => [&p.a, &p.b, &p.c].into_iter().for_each(|m| see(&m.at)),
+            Work::Product(p) => {
+                [&p.a, &p.b, &p.c].into_iter().for_each(|m| see(&m.at));
+                p.packed.iter().for_each(&mut *see);
+            }
+            Work::Pack { matrix, to, .. } => [&matrix.at, to].into_iter().for_each(see),
             Work::Sum { kept, summed } => {
                 operands(&kept.operands);
                 operands(&summed.operands);

@@ -182,7 +182,12 @@ pub struct Product {
     pub fold: bool,
     /// Add to what `c` holds.
     pub add: bool,
+    /// Where `b` is packed.
+    pub packed: Option<Address>,
 }
+
+/// Columns of a panel in which a matrix is packed: `[panels][k][PANEL]`.
+pub(crate) const PANEL: usize = 32;
 
 /// Which function of whole rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -231,6 +236,17 @@ pub enum Work {
     },
     /// A matrix product.
     Product(Product),
+    /// Copies a product's second operand to panels, for all steps of the scan that comes next.
+    Pack {
+        /// `[k, n]`
+        matrix: Matrix,
+        /// Its rows.
+        k: usize,
+        /// Its columns.
+        n: usize,
+        /// The panels.
+        to: Address,
+    },
     /// Operands: x, and the result with stride 0 along the axes summed. `kept` axes come first.
     Sum {
         /// The axes that stay, with x and the result as operands, as rows.

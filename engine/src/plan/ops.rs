@@ -284,6 +284,7 @@ impl Lower<'_> {
             c: matrix(c, if fold { 0 } else { lead }),
             fold,
             add,
+            packed: None,
         };
         while let (Some(&size), Some(&sa), Some(&sb), Some(&sc)) =
             (p.batch.last(), p.a.batch.last(), p.b.batch.last(), p.c.batch.last())
