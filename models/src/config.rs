@@ -219,7 +219,9 @@ impl Config {
         for change in changes {
             set(&mut table, change).with_context(|| format!("--set {change}"))?;
         }
-        let config: Config = Value::Table(table).try_into().map_err(|error: toml::de::Error| anyhow!("{error}"))?;
+        // Its message names the key in a second line.
+        let on_one_line = |error: toml::de::Error| anyhow!("{}", error.to_string().trim().replace('\n', ", "));
+        let config: Config = Value::Table(table).try_into().map_err(on_one_line)?;
         config.check()?;
         Ok(config)
     }

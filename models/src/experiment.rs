@@ -6,9 +6,9 @@ use crate::corpus::Corpus;
 use crate::gates::GateShares;
 use crate::language_model::{Evaluator, LanguageModel, Learner};
 use crate::report::{Report, thousands};
-use crate::sgd::Sgd;
 use crate::train;
 use anyhow::Result;
+use g2_engine::optim::Sgd;
 use std::time::Instant;
 
 /// A corpus and a model that learns it.
@@ -49,18 +49,19 @@ impl<'a> Experiment<'a> {
     pub fn train(&mut self, report: &Report) -> Result<()> {
         let Config { data: _, model, gates, train } = self.config;
         let name = gates.training.name();
+        let widths: Vec<String> = model.widths().iter().map(usize::to_string).collect();
+        let parameters = self.learner.parameters().iter().map(|(entry, _)| entry.elements()).sum();
         report.line(&format!(
-            "{name}: {} layers of {:?}, embedding {}, {} {}, {} parameters",
-            model.layers,
-            model.widths(),
+            "{name}: embedding {}, layers of {}, {} {}, {} parameters",
             model.embedding,
+            widths.join(" and "),
             thousands(self.corpus.vocabulary.len()),
             self.corpus.level.noun(),
-            thousands(self.learner.parameters().iter().map(|(entry, _)| entry.elements()).sum()),
+            thousands(parameters),
         ))?;
         for number in 1..=train.epochs {
             report.stage(format!("{name}, epoch {number}"));
-            let sgd = Sgd { lr: train.rate(number), clip: train.clip };
+            let sgd = Sgd { lr: f64::from(train.rate(number)), clip: f64::from(train.clip) };
             let first_step = ((number - 1) * self.batches.windows()) as u64;
             let start = Instant::now();
             let loss = train::epoch(&mut self.learner, &self.batches, sgd, first_step, || report.tick())?;

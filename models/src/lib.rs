@@ -1,5 +1,5 @@
 //! `g2-models`: from text to a trained language model. The stages, in order: `config` (what to train), `corpus` (text to
-//! token ids), `batches` (ids to windows), `train` with `sgd` (windows to updates), `evaluate` and `gates` (what
+//! token ids), `batches` (ids to windows), `train` (windows to updates), `evaluate` and `gates` (what
 //! parameters are worth), `language_model` (the graphs and the engine that runs them), `experiment` (all of it, told
 //! line by line), `demo` (two experiments on the text that is shipped).
 
@@ -12,5 +12,4 @@ pub mod experiment;
 pub mod gates;
 pub mod language_model;
 pub mod report;
-pub mod sgd;
 pub mod train;

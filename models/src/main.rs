@@ -9,6 +9,7 @@ use g2_models::experiment::Experiment;
 use g2_models::report::Report;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Language models whose gates are sampled in training (Li et al., ICML 2018).
 ///
@@ -36,8 +37,17 @@ enum Command {
     },
 }
 
-fn main() -> Result<()> {
-    let Cli { command, threads } = Cli::parse();
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(Cli { command, threads }: Cli) -> Result<()> {
     let threads = threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     match command {
         None => demo::run(threads),

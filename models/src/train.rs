@@ -1,15 +1,15 @@
 //! The training loop: truncated back-propagation through time, the state carried from window to window.
 
 use crate::batches::{Batches, Window};
-use crate::sgd::Sgd;
 use anyhow::{Result, ensure};
+use g2_engine::optim::Sgd;
 
 /// What the loop needs of a network.
 pub trait Network {
     /// Sets the state to zero: a text begins.
     fn restart(&mut self);
 
-    /// Loss and gradient of one window, and one update unless either is not finite. Step numbers key the noise.
+    /// Loss and gradient of one window, and one update unless the gradient is not finite. Steps key the noise.
     ///
     /// # Errors
     /// If the network cannot run.
@@ -114,7 +114,7 @@ mod tests {
     fn a_loss_that_is_not_finite_stops_and_says_where() {
         let text: Vec<u32> = (0..1000).map(|k| k % 4).collect();
         let batches = Batches::whole(&text, 5, 10).unwrap();
-        let sgd = Sgd { lr: 1e30, clip: f32::INFINITY };
+        let sgd = Sgd { lr: 1e30, clip: f64::INFINITY };
         let error = epoch(&mut bigram(4), &batches, sgd, 100, || ()).unwrap_err().to_string();
         assert!(error.starts_with("step 101: the loss is NaN"), "{error}");
         assert!(error.contains("train.lr"), "{error}");
