@@ -7,7 +7,7 @@ use super::kernel::Kernel;
 use super::primitives::PRIMITIVES;
 use super::run::MAX_DEPTH;
 use crate::error::Error;
-use crate::plan::{PANEL, Address, Apply, Home, Matrix, Pace, Plan, Product, RowOp, Rows, Step, Table, Work};
+use crate::plan::{Address, Apply, Home, Matrix, PANEL, Pace, Plan, Product, RowOp, Rows, Step, Table, Work};
 
 /// Checks a plan; gives the number of operands that its kernels may have to pack.
 pub(super) fn check(plan: &Plan, kernels: &[Kernel]) -> Result<usize, Error> {

@@ -135,13 +135,7 @@ fn batch_offset(sizes: &[usize], strides: &[isize], batch: usize) -> isize {
 ///
 /// # Safety
 /// The elements can be read at `from` by `strides`, and `outer * width` written at `to`.
-unsafe fn pack<T: Element>(
-    from: *const T,
-    strides: [isize; 2],
-    [outer, inner]: [usize; 2],
-    to: *mut T,
-    width: usize,
-) {
+unsafe fn pack<T: Element>(from: *const T, strides: [isize; 2], [outer, inner]: [usize; 2], to: *mut T, width: usize) {
     /// Rows turned at a time: their cache lines stay at hand.
     const TURN: usize = 16;
     // SAFETY: all offsets are inside of what the caller promises.

@@ -6,20 +6,18 @@
 //! storage     aligned memory; element: f32 or f64
 //! pool        threads and their barrier
 //! cursor      iteration spaces, row by row
-//! apply, reduce, rowwise, matmul    the instructions
+//! apply, reduce, rowwise, matmul    the instructions; tile: the products' inner loop
 //! run         the walk
 //! check       that a plan's views stay inside their buffers
 //! ```
 //!
-//! Every result's bits are a function of the program, its sizes and its inputs: not of the number of threads, and but
-//! for matrix products, whose library chooses for itself, not of the instruction set. After the first run nothing
-//! here allocates.
+//! Every result's bits are a function of the program, its sizes and its inputs: not of the number of threads, of the
+//! instruction set or of fusion. After the first run nothing here allocates or locks.
 
 mod apply;
 mod check;
 mod cursor;
 mod element;
-mod gemm;
 pub mod kernel;
 mod matmul;
 mod pool;
@@ -113,7 +111,9 @@ impl<T: Element> Executor<T> {
             kernels,
             memory,
             indices: vec![0; plan.indices],
-            scratch: (0..pool.threads()).map(|_| Storage::zeros((packed * apply::BLOCK).max(matmul::SCRATCH))).collect(),
+            scratch: (0..pool.threads())
+                .map(|_| Storage::zeros((packed * apply::BLOCK).max(matmul::SCRATCH)))
+                .collect(),
             bases: Bases {
                 real: vec![std::ptr::null_mut(); count],
                 index: vec![std::ptr::null(); count],

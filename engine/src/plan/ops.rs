@@ -310,6 +310,12 @@ impl Lower<'_> {
                 m.batch.pop();
             });
         }
+        if p.fold && p.batch.contains(&0) {
+            // A sum of no products.
+            p.k = 0;
+            p.batch.clear();
+            [&mut p.a, &mut p.b, &mut p.c].into_iter().for_each(|m| m.batch.clear());
+        }
         if p.batch.is_empty() {
             p.fold = false;
         }

@@ -166,6 +166,41 @@ fn a_product_of_many_slices() {
 }
 
 #[test]
+fn products_of_nothing() {
+    let mut case = Case::new(&[("none", 0), ("m", 3), ("n", 40), ("t", 2)]);
+    let a = case.input("a", &["m", "none"]);
+    let b = case.input("b", &["none", "n"]);
+    let c = case.input("c", &["none", "m", "t"]);
+    let d = case.input("d", &["none", "t", "n"]);
+    let g = case.g();
+    let plain = g.op(Op::MatMul { ta: false, tb: false, fold: false }, &[a, b]);
+    let folded = g.op(Op::MatMul { ta: false, tb: false, fold: true }, &[c, d]);
+    case.outputs(&[plain, folded]);
+    case.check();
+}
+
+#[test]
+fn a_matrix_packed_for_a_scan() {
+    // Both operands of a product over steps: one matrix, and one for each of the batch.
+    for (time, rows) in [(3, 1), (3, 20), (1, 20), (4, 300)] {
+        let mut case = Case::new(&[("t", time), ("b", rows), ("k", 300), ("n", 70)]);
+        let w = case.input("w", &["n", "k"]);
+        let x = case.input("x", &["t", "b", "k"]);
+        let mut body = Graph::new();
+        let inner = body.arg(case.g().ty(w).clone());
+        let step = body.arg(op::Type::real(shape(&[&d("b"), &d("k")])));
+        let y = body.op(Op::MatMul { ta: false, tb: true, fold: false }, &[step, inner]);
+        body.outputs = vec![y];
+        let kind = LoopKind::Scan { time: d("t") };
+        let scan = Loop { kind, reversed: false, body, consts: 1, steps: 1, carries: 0, ys: 1, accs: 0 };
+        let id = case.g().add_loop(scan, vec![w, x]);
+        let y = case.g().get(id, LoopOut::Y(0));
+        case.output(y);
+        case.check();
+    }
+}
+
+#[test]
 fn rows_by_index() {
     let mut case = Case::new(&[("v", 50), ("e", 40), ("t", 6), ("b", 4)]);
     let table = case.input("table", &["v", "e"]);
