@@ -49,13 +49,13 @@ pub struct Model {
     pub tie: bool,
     /// All weights start uniform in `+-init`, all biases at zero.
     #[serde(default = "default_init")]
-    pub init: f32,
+    pub init: f64,
     /// What is dropped in training.
     #[serde(default)]
     pub dropout: Dropout,
 }
 
-fn default_init() -> f32 {
+fn default_init() -> f64 {
     0.1
 }
 
@@ -73,15 +73,15 @@ pub enum Cell {
 #[serde(deny_unknown_fields, default)]
 pub struct Dropout {
     /// Of whole rows of the embedding.
-    pub embedding: f32,
+    pub embedding: f64,
     /// Of the first layer's input.
-    pub input: f32,
+    pub input: f64,
     /// Between the layers.
-    pub hidden: f32,
+    pub hidden: f64,
     /// Of the last layer's output.
-    pub output: f32,
+    pub output: f64,
     /// Of the recurrent weights.
-    pub weight: f32,
+    pub weight: f64,
 }
 
 /// `[gates]`
@@ -91,11 +91,11 @@ pub struct Gates {
     /// What input and forget gates are in training.
     pub training: Training,
     /// Temperature of sharpened and sampled gates.
-    pub tau: f32,
+    pub tau: f64,
     /// Probability that a gate is sampled: 1 is the paper's text, less is the released code's option.
-    pub noise_p: f32,
+    pub noise_p: f64,
     /// Keeps the released code's noise finite: it adds `ln(u + epsilon) - ln(1 + epsilon - u)`. Read if `noise_p < 1`.
-    pub epsilon: f32,
+    pub epsilon: f64,
 }
 
 impl Default for Gates {
@@ -138,10 +138,10 @@ pub struct Train {
     /// Tokens through which back-propagation goes.
     pub steps: usize,
     /// Learning rate, for the loss averaged over the batch and the steps.
-    pub lr: f32,
+    pub lr: f64,
     /// The largest global norm of a gradient (of the averaged loss).
     #[serde(default = "default_clip")]
-    pub clip: f32,
+    pub clip: f64,
     /// Of initial weights, noise and dropout.
     #[serde(default)]
     pub seed: u64,
@@ -150,8 +150,8 @@ pub struct Train {
     pub decay: Decay,
 }
 
-fn default_clip() -> f32 {
-    f32::INFINITY
+fn default_clip() -> f64 {
+    f64::INFINITY
 }
 
 /// `[train.decay]`
@@ -161,7 +161,7 @@ pub struct Decay {
     /// The last epoch at the full rate.
     pub after: usize,
     /// The rate is multiplied by this before every epoch that comes later.
-    pub factor: f32,
+    pub factor: f64,
 }
 
 impl Default for Decay {
@@ -172,7 +172,7 @@ impl Default for Decay {
 
 impl Train {
     /// The learning rate of an epoch, counted from 1.
-    pub fn rate(&self, epoch: usize) -> f32 {
+    pub fn rate(&self, epoch: usize) -> f64 {
         let falls = epoch.saturating_sub(self.decay.after);
         self.lr * self.decay.factor.powi(falls.try_into().unwrap_or(i32::MAX))
     }
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(config.data.dir, Path::new("/other"));
         assert_eq!(config.data.level, Level::Word);
         assert_eq!(config.model.dropout.weight, 0.5);
-        let rates: Vec<f32> = (1..=6).map(|epoch| config.train.rate(epoch)).collect();
+        let rates: Vec<f64> = (1..=6).map(|epoch| config.train.rate(epoch)).collect();
         assert_eq!(rates, [0.5, 0.5, 0.5, 0.5, 0.25, 0.125]);
     }
 

@@ -61,7 +61,7 @@ impl<'a> Experiment<'a> {
         ))?;
         for number in 1..=train.epochs {
             report.stage(format!("{name}, epoch {number}"));
-            let sgd = Sgd { lr: f64::from(train.rate(number)), clip: f64::from(train.clip) };
+            let sgd = Sgd { lr: train.rate(number), clip: train.clip };
             let first_step = ((number - 1) * self.batches.windows()) as u64;
             let start = Instant::now();
             let loss = train::epoch(&mut self.learner, &self.batches, sgd, first_step, || report.tick())?;

@@ -22,7 +22,7 @@ pub struct LanguageModel {
     bindings: Bindings,
     layers: usize,
     hypers: BTreeMap<String, f64>,
-    init: f32,
+    init: f64,
     options: Options,
 }
 
@@ -112,7 +112,7 @@ fn hypers(model: &Model, gates: &Gates) -> BTreeMap<String, f64> {
     let layers = (0..model.layers)
         .map(|layer| (format!("layers.{layer}.p_hidden"), if layer == 0 { 0.0 } else { dropout.hidden }));
     let whole = whole.map(|(name, value)| (name.to_owned(), value));
-    whole.into_iter().chain(layers).map(|(name, value)| (name, f64::from(value))).collect()
+    whole.into_iter().chain(layers).collect()
 }
 
 /// Biases start at zero: the softmax's `bias` and each layer's `b`.
@@ -121,11 +121,11 @@ fn is_bias(name: &str) -> bool {
 }
 
 /// Uniform in `+-range`; keyed apart from the noise of any training step.
-fn fill_uniform(values: &mut [f32], range: f32, seed: u64, tensor: u64) {
+fn fill_uniform(values: &mut [f32], range: f64, seed: u64, tensor: u64) {
     let key = Key { seed, step: u64::MAX, layer: tensor, time: 0, gate: 0 };
     Stream::new(key.state(), 0).fill(values);
     for value in values {
-        *value = range * (2.0 * *value - 1.0);
+        *value = range as f32 * (2.0 * *value - 1.0);
     }
 }
 
