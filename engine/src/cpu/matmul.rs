@@ -15,8 +15,8 @@ use super::tile::{PANEL, ROWS, Tile};
 use crate::plan::{Matrix, Product};
 use std::ops::Range;
 
-/// Rows of `c` for which `a` is packed at a time: with `BLOCK_K`, half of a usual second-level cache.
-const BLOCK_ROWS: usize = 240;
+/// Rows of `c` for which `a` is packed at a time: with `BLOCK_K`, half a megabyte, a part of the second-level cache.
+const BLOCK_ROWS: usize = 480;
 
 /// Steps of k at a time: a panel of them fits the first-level cache.
 const BLOCK_K: usize = 256;

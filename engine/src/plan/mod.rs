@@ -3,6 +3,7 @@
 //! ```text
 //! bind     numbers for symbols: dimensions, the widths of a stack's layers
 //! view     strided looks at buffers; rows: iteration spaces over them
+//! program  memory for arguments and outputs, the two halves, next states
 //! lower    a graph's nodes to instructions
 //!   place    results go straight to where they are needed (concatenations, slots of a scan, gradients)
 //!   ops      one operation
@@ -20,6 +21,7 @@ mod lower;
 mod memory;
 mod ops;
 mod place;
+mod program;
 mod rows;
 mod view;
 
@@ -348,7 +350,7 @@ impl Plan {
     /// # Errors
     /// If a dimension or a stack is not bound, or bound to what cannot be.
     pub fn new(program: &Program, bindings: &Bindings, fusion: Fusion) -> Result<Plan, Error> {
-        lower::plan(program, bindings, fusion)
+        program::plan(program, bindings, fusion)
     }
 
     /// Whether there is a backward half.

@@ -103,3 +103,16 @@ fn single_precision_is_near_double() {
         assert!((f64::from(*a) - b).abs() < 1e-5 * scale, "{a} {b}");
     }
 }
+
+#[test]
+fn an_executor_can_move_to_another_thread() {
+    let (mut executor, parameters) = tagger::<f32>(options(2, Fusion::Fused));
+    executor.forward(&parameters, 1).unwrap();
+    let here = executor.loss();
+    executor.reset_states();
+    let there = std::thread::spawn(move || {
+        executor.forward(&parameters, 1).unwrap();
+        executor.loss()
+    });
+    assert_eq!(here, there.join().unwrap());
+}
