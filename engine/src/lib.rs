@@ -20,6 +20,8 @@ pub mod definition;
 #[cfg(not(target_arch = "nvptx64"))]
 pub mod error;
 #[cfg(not(target_arch = "nvptx64"))]
+pub mod optim;
+#[cfg(not(target_arch = "nvptx64"))]
 pub mod parameters;
 #[cfg(not(target_arch = "nvptx64"))]
 pub mod plan;
