@@ -3,7 +3,7 @@
 use super::lower::{Body, Lower, label};
 use super::place::{Sink, is_at};
 use super::view::{Value, View};
-use super::{Apply, Matrix, Operand, Product, RowOp, Rows, Site, Table, UNIFORM, Work, primitive, site};
+use super::{Apply, Matrix, Operand, PANEL, Product, RowOp, Rows, Site, Table, UNIFORM, Work, primitive, site};
 use crate::error::Error;
 use g2_ir::op::Op;
 use g2_ir::{Dim, NodeId, Region};
@@ -318,6 +318,11 @@ impl Lower<'_> {
         }
         if p.batch.is_empty() {
             p.fold = false;
+        }
+        // Panels are wide: a narrow result is computed transposed. Factors change places, so no bit does.
+        if p.n < PANEL / 2 && p.m > p.n {
+            let turned = |m: Matrix| Matrix { row: m.column, column: m.row, ..m };
+            p = Product { m: p.n, n: p.m, a: turned(p.b), b: turned(p.a), c: turned(p.c), ..p };
         }
         p
     }

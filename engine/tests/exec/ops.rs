@@ -166,6 +166,21 @@ fn a_product_of_many_slices() {
 }
 
 #[test]
+fn narrow_products() {
+    let mut case = Case::new(&[("m", 300), ("k", 70), ("one", 1), ("few", 3), ("t", 2)]);
+    let a = case.input("a", &["m", "k"]);
+    let column = case.input("column", &["k", "one"]);
+    let columns = case.input("columns", &["t", "few", "k"]);
+    let row = case.input("row", &["few", "m"]);
+    let g = case.g();
+    let one = g.op(Op::MatMul { ta: false, tb: false, fold: false }, &[a, column]);
+    let few = g.op(Op::MatMul { ta: false, tb: true, fold: false }, &[a, columns]);
+    let low = g.op(Op::MatMul { ta: false, tb: false, fold: false }, &[row, a]);
+    case.outputs(&[one, few, low]);
+    case.check();
+}
+
+#[test]
 fn products_of_nothing() {
     let mut case = Case::new(&[("none", 0), ("m", 3), ("n", 40), ("t", 2)]);
     let a = case.input("a", &["m", "none"]);
