@@ -2,5 +2,6 @@
 
 mod compose;
 mod noise;
+mod outside;
 mod real;
 mod ui;
