@@ -2,7 +2,7 @@
 //! did to them.
 
 use crate::config::Config;
-use crate::corpus::{Corpus, Text};
+use crate::corpus::{Corpus, Level, Text};
 use crate::experiment::Experiment;
 use crate::gates::{CLOSED, GateShares, OPEN};
 use crate::report::Report;
@@ -18,17 +18,21 @@ macro_rules! text {
     };
 }
 
+fn config(training: &str) -> Result<Config> {
+    Config::parse(CONFIG, Path::new(""), &[format!("gates.training={training}")])
+}
+
+fn corpus(level: Level) -> Result<Corpus> {
+    Corpus::from_texts([text!("train.txt"), text!("valid.txt"), text!("test.txt")], level)
+}
+
 /// Trains both and prints a table.
 ///
 /// # Errors
 /// If training fails, or nothing can be printed.
 pub fn run(threads: usize) -> Result<()> {
-    let configs = ["baseline", "gumbel"]
-        .map(|training| Config::parse(CONFIG, Path::new(""), &[format!("gates.training={training}")]));
-    let [baseline, gumbel] = configs;
-    let configs = [baseline?, gumbel?];
-    let corpus =
-        Corpus::from_texts([text!("train.txt"), text!("valid.txt"), text!("test.txt")], configs[0].data.level)?;
+    let configs = [config("baseline")?, config("gumbel")?];
+    let corpus = corpus(configs[0].data.level)?;
 
     let mut experiments = Vec::new();
     for config in &configs {
@@ -61,4 +65,18 @@ pub fn run(threads: usize) -> Result<()> {
     }
     report.finish();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shipped_can_be_trained_on() {
+        let config = config("baseline").unwrap();
+        let corpus = corpus(config.data.level).unwrap();
+        let counts = [corpus.vocabulary.len(), corpus.train.len(), corpus.valid.len(), corpus.test.len()];
+        assert_eq!(counts, [65, 1_016_242, 51_726, 47_426]);
+        Experiment::new(&config, &corpus, 1).unwrap();
+    }
 }
