@@ -1,4 +1,4 @@
-//! Integration tests of the engine's device-safe core.
+//! Integration tests of the engine: math core, noise, composition, compile errors, a crate outside of the workspace.
 
 mod compose;
 mod noise;
