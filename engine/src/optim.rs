@@ -81,6 +81,6 @@ mod tests {
 
     #[test]
     fn large_values_do_not_overflow_the_norm() {
-        assert_eq!(norm(&[1e30; 4]), 2.0 * f64::from(1e30_f32));
+        assert_eq!(norm(&[1e30_f32; 4]), 2.0 * f64::from(1e30_f32));
     }
 }

@@ -1,33 +1,37 @@
 //! Symbolic dimensions: polynomials over named sizes, and the numbers bound to them.
 
 use serde::{Deserialize, Serialize};
+use smallvec::{SmallVec, smallvec};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// One dimension: a polynomial with integer coefficients over named sizes, in normal form (terms sorted, no zero
 /// coefficient), so that two dimensions are equal exactly when they are equal for all sizes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub struct Dim(Vec<Term>);
+pub struct Dim(SmallVec<[Term; 1]>);
+
+/// The names multiplied in one term, sorted; nearly always one.
+type Factors = SmallVec<[String; 1]>;
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 struct Term {
-    factors: Vec<String>,
+    factors: Factors,
     coefficient: i64,
 }
 
 impl Dim {
     /// The dimension called `name`.
     pub fn symbol(name: impl Into<String>) -> Dim {
-        Dim(vec![Term { factors: vec![name.into()], coefficient: 1 }])
+        Dim(smallvec![Term { factors: smallvec![name.into()], coefficient: 1 }])
     }
 
     /// A fixed number.
     pub fn number(value: usize) -> Dim {
-        Dim::normal([(Vec::new(), value as i64)])
+        Dim::normal([(SmallVec::new(), value as i64)])
     }
 
-    fn normal(terms: impl IntoIterator<Item = (Vec<String>, i64)>) -> Dim {
-        let mut sum: BTreeMap<Vec<String>, i64> = BTreeMap::new();
+    fn normal(terms: impl IntoIterator<Item = (Factors, i64)>) -> Dim {
+        let mut sum: BTreeMap<Factors, i64> = BTreeMap::new();
         for (mut factors, coefficient) in terms {
             factors.sort();
             *sum.entry(factors).or_default() += coefficient;
@@ -53,7 +57,7 @@ impl Dim {
     pub fn substitute(&self, with: &dyn Fn(&str) -> Option<Dim>) -> Dim {
         let mut sum = Dim::number(0);
         for term in &self.0 {
-            let mut product = Dim::normal([(Vec::new(), term.coefficient)]);
+            let mut product = Dim::normal([(SmallVec::new(), term.coefficient)]);
             for name in &term.factors {
                 product = &product * &with(name).unwrap_or_else(|| Dim::symbol(name.clone()));
             }
@@ -101,7 +105,7 @@ impl Dim {
         usize::try_from(sum).map_err(|_| format!("`{self}` is negative"))
     }
 
-    fn pairs(&self) -> impl Iterator<Item = (Vec<String>, i64)> + '_ {
+    fn pairs(&self) -> impl Iterator<Item = (Factors, i64)> + '_ {
         self.0.iter().map(|t| (t.factors.clone(), t.coefficient))
     }
 }
