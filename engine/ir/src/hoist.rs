@@ -195,8 +195,12 @@ fn lifts(body: &Graph, id: NodeId, depends: &[Depends]) -> bool {
     match &node.op {
         _ if depends[id.index()] != Depends::Steps => true,
         Op::MatMul { fold, .. } => {
-            let (a, b) = (steps(0), steps(1));
-            !fold && ((a && b && rank(0) == rank(1)) || (a && !b && rank(1) == 2) || (b && !a && rank(0) == 2))
+            let shared = match (steps(0), steps(1)) {
+                (true, true) => rank(0) == rank(1),
+                (true, false) => rank(1) == 2,
+                (false, _) => rank(0) == 2,
+            };
+            !fold && shared
         }
         Op::Gather => !steps(0) && steps(1),
         Op::Softmax | Op::LogSoftmax | Op::CrossEntropy | Op::Pick => (0..node.args.len()).all(steps),
