@@ -4,6 +4,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use g2_benches::{Layer, Shape};
 use g2_engine::{Definition, Fusion, Model};
 use g2_graphs::layer::{G2LstmLayer, LstmLayer, NoisyLstmLayer, SharpenedLstmLayer};
+use std::time::Duration;
 
 const SHAPES: [Shape; 2] =
     [Shape { time: 70, batch: 20, input: 400, hidden: 1150 }, Shape { time: 35, batch: 64, input: 256, hidden: 256 }];
@@ -16,7 +17,7 @@ const WAYS: [(Fusion, usize); 3] = [(Fusion::Fused, 2), (Fusion::Unfused, 2), (F
 fn layers(criterion: &mut Criterion) {
     for shape in SHAPES {
         let mut group = criterion.benchmark_group(format!("layer {shape}"));
-        group.sample_size(10).throughput(Throughput::Elements(shape.flops()));
+        group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
         for cell in CELLS {
             let build = |(fusion, threads)| Layer::new(cell, shape, fusion, threads).expect("the layer fits its sizes");
             let mut reference = build(WAYS[0]);
@@ -24,7 +25,9 @@ fn layers(criterion: &mut Criterion) {
                 let mut layer = build(way);
                 layer.assert_equal(&mut reference);
                 let name = format!("{} {fusion:?} {threads} threads", cell.name);
+                group.throughput(Throughput::Elements(shape.forward_flops()));
                 group.bench_function(BenchmarkId::new(&name, "forward"), |b| b.iter(|| layer.forward()));
+                group.throughput(Throughput::Elements(3 * shape.forward_flops()));
                 group.bench_function(BenchmarkId::new(&name, "forward+backward"), |b| {
                     b.iter(|| layer.forward_backward());
                 });

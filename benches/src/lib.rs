@@ -17,9 +17,9 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Multiply-adds, counted as two, of the products of one LSTM layer forward and backward.
-    pub fn flops(self) -> u64 {
-        3 * 2 * (self.time * self.batch * (self.input + self.hidden) * 4 * self.hidden) as u64
+    /// Multiply-adds, counted as two, of the products of one LSTM layer's forward half; backward has twice as many.
+    pub fn forward_flops(self) -> u64 {
+        2 * (self.time * self.batch * (self.input + self.hidden) * 4 * self.hidden) as u64
     }
 }
 

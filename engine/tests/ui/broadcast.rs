@@ -1,3 +1,4 @@
+//! Shapes that broadcasting cannot bring together.
 use g2_engine::graph;
 
 graph! {

@@ -1,3 +1,4 @@
+//! Names declared twice.
 use g2_engine::graph;
 
 graph! {

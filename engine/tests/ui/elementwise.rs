@@ -1,3 +1,4 @@
+//! Element-wise operands of different shapes.
 use g2_engine::graph;
 
 graph! {

@@ -1,3 +1,4 @@
+//! Indices where real numbers belong.
 use g2_engine::graph;
 
 graph! {

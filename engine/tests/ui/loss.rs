@@ -1,3 +1,4 @@
+//! Losses that are not scalars.
 use g2_engine::graph;
 
 graph! {

@@ -1,3 +1,4 @@
+//! States that are not given their next value.
 use g2_engine::graph;
 
 graph! {

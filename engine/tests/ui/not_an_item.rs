@@ -1,3 +1,4 @@
+//! Imports of what is no graph item.
 use g2_engine::graph;
 
 mod shapes {

@@ -1,3 +1,4 @@
+//! Products whose shapes do not fit.
 use g2_engine::graph;
 
 graph! {

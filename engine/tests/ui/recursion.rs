@@ -1,3 +1,4 @@
+//! Functions that call themselves.
 use g2_engine::graph;
 
 graph! {

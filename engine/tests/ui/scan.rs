@@ -1,3 +1,4 @@
+//! Cells and scans that do not fit.
 use g2_engine::graph;
 
 graph! {

@@ -1,3 +1,4 @@
+//! Splits of the wrong number of parts.
 use g2_engine::graph;
 
 graph! {

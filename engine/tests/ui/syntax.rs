@@ -1,3 +1,4 @@
+//! What is not the language.
 use g2_engine::graph;
 
 graph! {

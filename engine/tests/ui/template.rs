@@ -1,3 +1,4 @@
+//! Templates without their cells.
 use g2_engine::graph;
 
 graph! {

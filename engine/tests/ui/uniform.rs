@@ -1,3 +1,4 @@
+//! Noise without a shape.
 use g2_engine::graph;
 
 graph! {

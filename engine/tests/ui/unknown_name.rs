@@ -1,3 +1,4 @@
+//! Names that are not known, and the nearest ones that are.
 use g2_engine::graph;
 
 graph! {

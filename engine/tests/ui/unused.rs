@@ -1,3 +1,4 @@
+//! Parameters and inputs that are never used.
 use g2_engine::graph;
 
 graph! {

@@ -3,3 +3,8 @@
 
 pub mod language_model;
 pub mod layer;
+
+/// The README's model compiles and trains.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
