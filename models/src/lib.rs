@@ -1,7 +1,8 @@
 //! `g2-models`: from text to a trained language model. The stages, in order: `config` (what to train), `corpus` (text to
 //! token ids), `batches` (ids to windows), `train` (windows to updates), `evaluate` and `gates` (what
 //! parameters are worth), `language_model` (the graphs and the engine that runs them), `experiment` (all of it, told
-//! line by line), `demo` (two experiments on the text that is shipped).
+//! line by line), `demo` (two experiments on the text that is shipped). Beside them: `registry` (the shipped models by
+//! name), `graph_text` (their graphs to read), `layer_bench` (how fast a layer is).
 
 pub mod batches;
 pub mod config;
@@ -10,6 +11,9 @@ pub mod demo;
 pub mod evaluate;
 pub mod experiment;
 pub mod gates;
+pub mod graph_text;
 pub mod language_model;
+pub mod layer_bench;
+pub mod registry;
 pub mod report;
 pub mod train;

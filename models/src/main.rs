@@ -4,9 +4,10 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use g2_models::config::Config;
 use g2_models::corpus::Corpus;
-use g2_models::demo;
 use g2_models::experiment::Experiment;
 use g2_models::report::Report;
+use g2_models::{demo, graph_text, layer_bench};
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,11 +36,26 @@ enum Command {
         #[arg(long = "set", value_name = "KEY=VALUE")]
         changes: Vec<String>,
     },
+    /// Prints a shipped model's graph, with its gradient and its fused regions.
+    Graph(graph_text::Arguments),
+    /// Measures speed.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Times one recurrent layer: the medians of the forward half of a training step, and of both halves.
+    Layer(layer_bench::Arguments),
 }
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has read enough: `g2lstm graph G2Lm | head`.
+        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -52,7 +68,13 @@ fn run(Cli { command, threads }: Cli) -> Result<()> {
     match command {
         None => demo::run(threads),
         Some(Command::Train { config, changes }) => train(&Config::load(&config, &changes)?, threads),
+        Some(Command::Graph(arguments)) => print(&arguments.text()?),
+        Some(Command::Bench(Bench::Layer(arguments))) => print(&arguments.run(threads)?),
     }
+}
+
+fn print(text: &str) -> Result<()> {
+    Ok(io::stdout().lock().write_all(text.as_bytes())?)
 }
 
 fn train(config: &Config, threads: usize) -> Result<()> {

@@ -1,5 +1,7 @@
 //! Runs the program as a user does.
 
+mod tools;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
