@@ -2,12 +2,12 @@
 
 use crate::corpus::Level;
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// A whole configuration.
-#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The text.
@@ -22,7 +22,7 @@ pub struct Config {
 }
 
 /// `[data]`
-#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
     /// Folder of the text; in a file, a relative one starts from the file's own folder.
@@ -32,7 +32,7 @@ pub struct Data {
 }
 
 /// `[model]`
-#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// The recurrent cell.
@@ -60,7 +60,7 @@ fn default_init() -> f64 {
 }
 
 /// The recurrent cell's family; `gates.training` decides on the member.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Cell {
     /// Long short-term memory.
@@ -69,7 +69,7 @@ pub enum Cell {
 }
 
 /// `[model.dropout]`: probabilities.
-#[derive(Clone, PartialEq, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Dropout {
     /// Of whole rows of the embedding.
@@ -85,7 +85,7 @@ pub struct Dropout {
 }
 
 /// `[gates]`
-#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Gates {
     /// What input and forget gates are in training.
@@ -105,7 +105,7 @@ impl Default for Gates {
 }
 
 /// What input and forget gates are in training, `a` being their pre-activation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Training {
     /// `sigmoid(a)`
@@ -128,7 +128,7 @@ impl Training {
 }
 
 /// `[train]`
-#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Train {
     /// Passes over the training text.
@@ -155,7 +155,7 @@ fn default_clip() -> f64 {
 }
 
 /// `[train.decay]`
-#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decay {
     /// The last epoch at the full rate.
