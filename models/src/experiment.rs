@@ -3,7 +3,7 @@
 use crate::batches::Batches;
 use crate::config::Config;
 use crate::corpus::Corpus;
-use crate::gates::GateShares;
+use crate::figures::{self, Figures};
 use crate::language_model::{Evaluator, LanguageModel, Learner};
 use crate::report::{Report, thousands};
 use crate::train;
@@ -88,12 +88,17 @@ impl<'a> Experiment<'a> {
         Ok(test.score(self.learner.parameters(), &self.corpus.test)?.perplexity())
     }
 
-    /// How far the gates are open over the validation text, without noise.
+    /// What there is to plot: gates over the validation text, their means at the text's beginning.
     ///
     /// # Errors
     /// If the engine cannot run.
-    pub fn gates(&mut self) -> Result<GateShares> {
-        self.valid.gates(self.learner.parameters(), &self.corpus.valid)
+    pub fn figures(&self) -> Result<Figures> {
+        figures::figures(&self.model, self.config, self.learner.parameters(), self.corpus)
+    }
+
+    /// The model.
+    pub fn model(&self) -> &LanguageModel {
+        &self.model
     }
 
     /// A hash (FNV-1a) of the parameters' bits: the same for the same configuration, whatever the number of threads.

@@ -5,7 +5,7 @@
 use crate::batches::{Batches, Window};
 use crate::config::{Cell, Config, Gates, Model, Training};
 use crate::evaluate::Score;
-use crate::gates::GateShares;
+use crate::gates::{GateShares, Means, add_means};
 use crate::train::{Network, Update};
 use anyhow::{Context, Result};
 use g2_engine::cpu::{Executor, Options};
@@ -65,8 +65,30 @@ impl LanguageModel {
     /// # Errors
     /// If the engine cannot run these sizes.
     pub fn evaluator(&self, batch: usize, steps: usize) -> Result<Evaluator> {
-        let executor = self.executor(self.definition.evaluation, batch, steps)?;
+        self.forward_only(self.definition.evaluation, batch, steps)
+    }
+
+    /// As [`LanguageModel::evaluator`], with noise and dropout as in training.
+    ///
+    /// # Errors
+    /// If the engine cannot run these sizes.
+    pub fn sampler(&self, batch: usize, steps: usize) -> Result<Evaluator> {
+        self.forward_only(self.definition.sampling, batch, steps)
+    }
+
+    fn forward_only(&self, program: Option<&'static Compiled>, batch: usize, steps: usize) -> Result<Evaluator> {
+        let executor = self.executor(program, batch, steps)?;
         Ok(Evaluator { executor, batch, steps, layers: self.layers, targets: Vec::new() })
+    }
+
+    /// Number of layers.
+    pub fn layers(&self) -> usize {
+        self.layers
+    }
+
+    /// A hyperparameter, by its name in the graph.
+    pub fn hyper(&self, name: &str) -> Option<f64> {
+        self.hypers.get(name).copied()
     }
 
     fn executor(&self, program: Option<&'static Compiled>, batch: usize, steps: usize) -> Result<Executor<f32>> {
@@ -131,9 +153,9 @@ fn fill_uniform(values: &mut [f32], range: f64, seed: u64, tensor: u64) {
 
 /// Parameters in training.
 pub struct Learner {
-    executor: Executor<f32>,
-    parameters: Parameters<f32>,
-    gradients: Parameters<f32>,
+    pub(crate) executor: Executor<f32>,
+    pub(crate) parameters: Parameters<f32>,
+    pub(crate) gradients: Parameters<f32>,
     targets: Vec<u32>,
 }
 
@@ -160,7 +182,7 @@ impl Network for Learner {
     }
 }
 
-/// Evaluation of parameters, without noise and dropout.
+/// Runs parameters forward.
 pub struct Evaluator {
     executor: Executor<f32>,
     batch: usize,
@@ -183,22 +205,47 @@ impl Evaluator {
         Ok(score)
     }
 
-    /// Counts the gates' values over a text, all layers together.
+    /// Counts each layer's gates' values over a text.
     ///
     /// # Errors
     /// If the text has no two tokens.
-    pub fn gates(&mut self, parameters: &Parameters<f32>, text: &[u32]) -> Result<GateShares> {
-        let mut shares = GateShares::default();
+    pub fn gates(&mut self, parameters: &Parameters<f32>, text: &[u32]) -> Result<Vec<GateShares>> {
+        let mut shares = vec![GateShares::default(); self.layers];
+        self.visit_gates(parameters, text, |layer, [i, f], targets| {
+            shares[layer].input.add(i, targets);
+            shares[layer].forget.add(f, targets);
+        })?;
+        Ok(shares)
+    }
+
+    /// The mean of each layer's gates at each token of a text but the last.
+    ///
+    /// # Errors
+    /// If the text has no two tokens.
+    pub fn means(&mut self, parameters: &Parameters<f32>, text: &[u32]) -> Result<Vec<Means>> {
+        let mut means = vec![Means::default(); self.layers];
+        self.visit_gates(parameters, text, |layer, [i, f], targets| {
+            add_means(&mut means[layer].input, i, targets);
+            add_means(&mut means[layer].forget, f, targets);
+        })?;
+        Ok(means)
+    }
+
+    /// Input and forget gates `[steps, batch, hidden]` of each layer, window by window.
+    fn visit_gates(
+        &mut self,
+        parameters: &Parameters<f32>,
+        text: &[u32],
+        mut visit: impl FnMut(usize, [&[f32]; 2], &[u32]),
+    ) -> Result<()> {
         let names: Vec<[String; 2]> =
             (0..self.layers).map(|layer| ["i", "f"].map(|gate| format!("layers.{layer}.{gate}"))).collect();
         self.run(parameters, text, |executor, targets| {
-            for [i, f] in &names {
-                shares.input.add(executor.output(i)?, targets);
-                shares.forget.add(executor.output(f)?, targets);
+            for (layer, [i, f]) in names.iter().enumerate() {
+                visit(layer, [executor.output(i)?, executor.output(f)?], targets);
             }
             Ok(())
-        })?;
-        Ok(shares)
+        })
     }
 
     /// Runs all windows of a text; `visit` reads each one's outputs.
@@ -215,7 +262,7 @@ impl Evaluator {
             batches.fill(k, &mut window);
             self.executor.set_index("tokens", &window.tokens)?;
             self.executor.set_index("targets", window.padded_targets(&mut self.targets))?;
-            self.executor.forward(parameters, 0)?;
+            self.executor.forward(parameters, k as u64)?;
             visit(&self.executor, &window.targets)?;
         }
         Ok(())

@@ -2,7 +2,8 @@
 //! token ids), `batches` (ids to windows), `train` (windows to updates), `evaluate` and `gates` (what
 //! parameters are worth), `language_model` (the graphs and the engine that runs them), `experiment` (all of it, told
 //! line by line), `demo` (two experiments on the text that is shipped). Beside them: `registry` (the shipped models by
-//! name), `graph_text` (their graphs to read), `layer_bench` (how fast a layer is).
+//! name), `graph_text` (their graphs to read), `layer_bench` (how fast a layer is), `proposition` (Proposition 3.1,
+//! counted), `figures` (what there is to plot), `plots` (SVG), `page` (HTML).
 
 pub mod batches;
 pub mod config;
@@ -10,10 +11,14 @@ pub mod corpus;
 pub mod demo;
 pub mod evaluate;
 pub mod experiment;
+pub mod figures;
 pub mod gates;
 pub mod graph_text;
 pub mod language_model;
 pub mod layer_bench;
+pub mod page;
+pub mod plots;
+pub mod proposition;
 pub mod registry;
 pub mod report;
 pub mod train;

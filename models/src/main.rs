@@ -27,6 +27,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Trains a plain and a Gumbel-Gate LSTM on the text that is shipped, and writes what it shows as an HTML page.
+    Demo(demo::Arguments),
     /// Trains a language model and measures its perplexity.
     Train {
         /// A TOML file that says what to train.
@@ -66,7 +68,8 @@ fn main() -> ExitCode {
 fn run(Cli { command, threads }: Cli) -> Result<()> {
     let threads = threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     match command {
-        None => demo::run(threads),
+        None => demo::run(&demo::Arguments::default(), threads),
+        Some(Command::Demo(arguments)) => demo::run(&arguments, threads),
         Some(Command::Train { config, changes }) => train(&Config::load(&config, &changes)?, threads),
         Some(Command::Graph(arguments)) => print(&arguments.text()?),
         Some(Command::Bench(Bench::Layer(arguments))) => print(&arguments.run(threads)?),
