@@ -48,6 +48,22 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
+    /// Of these tokens, in the order of their ids; nothing if there are none, or one is there twice.
+    pub fn from_tokens(tokens: Vec<String>) -> Option<Vocabulary> {
+        let mut vocabulary = Vocabulary::default();
+        for (k, token) in tokens.iter().enumerate() {
+            if vocabulary.insert(token) as usize != k {
+                return None;
+            }
+        }
+        (!vocabulary.is_empty()).then_some(vocabulary)
+    }
+
+    /// All tokens, in the order of their ids.
+    pub fn tokens(&self) -> &[String] {
+        &self.tokens
+    }
+
     /// Number of tokens.
     pub fn len(&self) -> usize {
         self.tokens.len()
@@ -100,25 +116,7 @@ impl Corpus {
     /// # Errors
     /// A missing folder or file, a file that is empty or not UTF-8, and those of [`Corpus::from_texts`].
     pub fn read(dir: &Path, level: Level) -> Result<Corpus> {
-        ensure!(dir.is_dir(), "data.dir: there is no folder {}; set it to one that holds the text", dir.display());
-        let prefix = ["", "ptb."].into_iter().find(|prefix| dir.join(format!("{prefix}train.txt")).is_file());
-        let Some(prefix) = prefix else {
-            bail!(
-                "data.dir: {} holds neither train.txt nor ptb.train.txt; put train.txt, valid.txt and test.txt there",
-                dir.display()
-            );
-        };
-        let read = |part: &str| -> Result<(String, String)> {
-            let path = dir.join(format!("{prefix}{part}.txt"));
-            let bytes = std::fs::read(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
-            let text = String::from_utf8(bytes).map_err(|error| {
-                let at = error.utf8_error().valid_up_to();
-                let line = 1 + error.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count();
-                anyhow::anyhow!("{}, line {line}: not UTF-8 (byte {at}); convert the file to UTF-8", path.display())
-            })?;
-            Ok((path.display().to_string(), text))
-        };
-        let parts = [read("train")?, read("valid")?, read("test")?];
+        let parts = [read_part(dir, "train")?, read_part(dir, "valid")?, read_part(dir, "test")?];
         Corpus::from_texts(parts.each_ref().map(|(file, text)| Text { file, text }), level)
     }
 
@@ -129,25 +127,59 @@ impl Corpus {
     pub fn from_texts([train, valid, test]: [Text<'_>; 3], level: Level) -> Result<Corpus> {
         let mut vocabulary = Vocabulary::default();
         let train = tokens(train, level, |token, _| Ok(vocabulary.insert(token)))?;
-        let unknown = vocabulary.id(UNKNOWN);
-        let look_up = |text: Text<'_>| {
-            tokens(text, level, |token, line| {
-                vocabulary.id(token).or(unknown).with_context(|| {
-                    format!(
-                        "{}, line {line}: {token:?} is not in the training text, which has no {UNKNOWN} to stand for \
-                         it; {}",
-                        text.file,
-                        match level {
-                            Level::Word => format!("write {UNKNOWN} for rare words, or set data.level to \"char\""),
-                            Level::Char => "add it to the training text, or leave it out here".to_owned(),
-                        }
-                    )
-                })
-            })
-        };
-        let (valid, test) = (look_up(valid)?, look_up(test)?);
+        let (valid, test) = (look_up(valid, level, &vocabulary)?, look_up(test, level, &vocabulary)?);
         Ok(Corpus { level, vocabulary, train, valid, test })
     }
+}
+
+/// Reads `PART.txt` or `ptb.PART.txt` from `dir` as the ids of a vocabulary that is there already.
+///
+/// # Errors
+/// As [`Corpus::read`].
+pub fn read_ids(dir: &Path, part: &str, level: Level, vocabulary: &Vocabulary) -> Result<Vec<u32>> {
+    let (file, text) = read_part(dir, part)?;
+    look_up(Text { file: &file, text: &text }, level, vocabulary)
+}
+
+/// The name and the content of the file for training, validation or test; all three have the same prefix.
+fn read_part(dir: &Path, part: &str) -> Result<(String, String)> {
+    ensure!(dir.is_dir(), "data.dir: there is no folder {}; set it to one that holds the text", dir.display());
+    let has = |prefix: &str, part: &str| dir.join(format!("{prefix}{part}.txt")).is_file();
+    let prefixes = ["", "ptb."];
+    // The training text decides, but a text can be evaluated on without it.
+    let prefix = prefixes.into_iter().find(|prefix| has(prefix, "train"));
+    let prefix = prefix.or_else(|| prefixes.into_iter().find(|prefix| part != "train" && has(prefix, part)));
+    let Some(prefix) = prefix else {
+        bail!(
+            "data.dir: {} holds neither train.txt nor ptb.train.txt; put train.txt, valid.txt and test.txt there",
+            dir.display()
+        );
+    };
+    let path = dir.join(format!("{prefix}{part}.txt"));
+    let bytes = std::fs::read(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count();
+        anyhow::anyhow!("{}, line {line}: not UTF-8 (byte {at}); convert the file to UTF-8", path.display())
+    })?;
+    Ok((path.display().to_string(), text))
+}
+
+/// The ids of a text's tokens.
+fn look_up(text: Text<'_>, level: Level, vocabulary: &Vocabulary) -> Result<Vec<u32>> {
+    let unknown = vocabulary.id(UNKNOWN);
+    tokens(text, level, |token, line| {
+        vocabulary.id(token).or(unknown).with_context(|| {
+            format!(
+                "{}, line {line}: {token:?} is not in the training text, which has no {UNKNOWN} to stand for it; {}",
+                text.file,
+                match level {
+                    Level::Word => format!("write {UNKNOWN} for rare words, or set data.level to \"char\""),
+                    Level::Char => "add it to the training text, or leave it out here".to_owned(),
+                }
+            )
+        })
+    })
 }
 
 /// The ids that `id` gives to the tokens of a text, called with each token and its line's number.
