@@ -3,15 +3,17 @@
 //! Legend: T steps, B batch, H units of a layer. Windows, `nll`: `[T, B]`; gates: `[T, B, H]`.
 
 use crate::batches::{Batches, Window};
+use crate::checkpoint::tensors::{Tensor, Tensors};
 use crate::config::{Cell, Config, Gates, Model, Training};
 use crate::evaluate::Score;
 use crate::gates::{GateShares, Means, add_means};
 use crate::train::{Network, Update};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use g2_engine::cpu::{Executor, Options};
 use g2_engine::ir::LeafKind;
 use g2_engine::noise::{Key, Stream};
 use g2_engine::optim::Sgd;
+use g2_engine::plan::Port;
 use g2_engine::{Bindings, Compiled, Definition, Fusion, Model as _, Parameters};
 use g2_graphs::language_model as lm;
 use std::collections::BTreeMap;
@@ -57,7 +59,15 @@ impl LanguageModel {
             }
         }
         let gradients = parameters.zeros_like();
-        Ok(Learner { executor, parameters, gradients, targets: Vec::new() })
+        Ok(Learner { executor, parameters, gradients, targets: Vec::new(), overflowed: None })
+    }
+
+    /// Zeros for all parameters.
+    ///
+    /// # Errors
+    /// If the engine cannot lay them out.
+    pub fn parameters(&self) -> Result<Parameters<f32>> {
+        Ok(Parameters::new(self.program(self.definition.evaluation)?, &self.bindings)?)
     }
 
     /// To evaluate on windows of these sizes.
@@ -81,6 +91,10 @@ impl LanguageModel {
         Ok(Evaluator { executor, batch, steps, layers: self.layers, targets: Vec::new() })
     }
 
+<<<<<<< theirs
+    fn program(&self, program: Option<&'static Compiled>) -> Result<&'static Compiled> {
+        program.with_context(|| format!("{} lacks a graph: a defect", self.definition.name))
+=======
     /// Number of layers.
     pub fn layers(&self) -> usize {
         self.layers
@@ -89,10 +103,11 @@ impl LanguageModel {
     /// A hyperparameter, by its name in the graph.
     pub fn hyper(&self, name: &str) -> Option<f64> {
         self.hypers.get(name).copied()
+>>>>>>> mine
     }
 
     fn executor(&self, program: Option<&'static Compiled>, batch: usize, steps: usize) -> Result<Executor<f32>> {
-        let program = program.with_context(|| format!("{} lacks a graph: a defect", self.definition.name))?;
+        let program = self.program(program)?;
         let bindings = self.bindings.clone().with("batch", batch).with("time", steps);
         let mut executor = Executor::new(program, &bindings, self.options)?;
         for leaf in executor.plan().leaves.clone().iter().filter(|leaf| leaf.kind == Some(LeafKind::Hyper)) {
@@ -157,6 +172,8 @@ pub struct Learner {
     pub(crate) parameters: Parameters<f32>,
     pub(crate) gradients: Parameters<f32>,
     targets: Vec<u32>,
+    /// The first output that was not finite in the last forward run, if its loss was not.
+    overflowed: Option<String>,
 }
 
 impl Learner {
@@ -164,6 +181,58 @@ impl Learner {
     pub fn parameters(&self) -> &Parameters<f32> {
         &self.parameters
     }
+
+    /// All parameters.
+    pub fn parameters_mut(&mut self) -> &mut Parameters<f32> {
+        &mut self.parameters
+    }
+
+    fn state_ports(&self) -> impl Iterator<Item = &Port> {
+        self.executor.plan().leaves.iter().filter(|port| port.kind == Some(LeafKind::State) && !port.is_index)
+    }
+
+    fn output_not_finite(&self) -> Option<String> {
+        self.executor.plan().outputs.iter().find_map(|port| {
+            let at = self.executor.output(&port.name).ok()?.iter().position(|v| !v.is_finite())?;
+            Some(format!("output `{}`, element {at}", port.name))
+        })
+    }
+
+    /// What the layers carry to the next window, by name.
+    ///
+    /// # Errors
+    /// If the engine does not have it.
+    pub fn states(&self) -> Result<Tensors> {
+        let state = |port: &Port| -> Result<(String, Tensor)> {
+            let data = self.executor.state(&port.name)?.to_vec();
+            Ok((port.name.clone(), Tensor { shape: port.view.sizes.clone(), data }))
+        };
+        self.state_ports().map(state).collect()
+    }
+
+    /// Sets what the layers carry.
+    ///
+    /// # Errors
+    /// If these are another model's.
+    pub fn set_states(&mut self, states: &Tensors) -> Result<()> {
+        for port in self.state_ports().cloned().collect::<Vec<_>>() {
+            let state = states.get(&port.name).filter(|state| state.shape == port.view.sizes);
+            let state = state
+                .with_context(|| format!("there is no `{}` of shape {:?}; restore it", port.name, port.view.sizes))?;
+            self.executor.set_state(&port.name, &state.data)?;
+        }
+        let expected = self.state_ports().count();
+        ensure!(states.len() == expected, "{} states, but the layers have {expected}", states.len());
+        Ok(())
+    }
+}
+
+/// The first tensor with an element that is not finite, for example ``gradient of `embed`, element 7``.
+fn first_not_finite(what: &str, tensors: &Parameters<f32>) -> Option<String> {
+    tensors.iter().find_map(|(entry, values)| {
+        let at = values.iter().position(|v| !v.is_finite())?;
+        Some(format!("{what} `{}`, element {at}", entry.name))
+    })
 }
 
 impl Network for Learner {
@@ -176,9 +245,22 @@ impl Network for Learner {
         self.executor.set_index("targets", window.padded_targets(&mut self.targets))?;
         self.executor.forward(&self.parameters, step)?;
         let loss = f64::from(self.executor.loss());
+        self.overflowed = if loss.is_finite() { None } else { self.output_not_finite() };
         self.executor.backward(&self.parameters, &mut self.gradients)?;
         let norm = sgd.step(self.parameters.as_mut_slice(), self.gradients.as_slice());
         Ok(Update { loss, norm })
+    }
+
+    fn not_finite(&self) -> Option<String> {
+        first_not_finite("parameter", &self.parameters)
+            .or_else(|| self.overflowed.clone())
+            .or_else(|| first_not_finite("gradient of", &self.gradients))
+            .or_else(|| {
+                self.state_ports().find_map(|port| {
+                    let at = self.executor.state(&port.name).ok()?.iter().position(|v| !v.is_finite())?;
+                    Some(format!("state `{}`, element {at}", port.name))
+                })
+            })
     }
 }
 

@@ -2,14 +2,10 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use g2_models::config::Config;
-use g2_models::corpus::Corpus;
-use g2_models::experiment::Experiment;
-use g2_models::report::Report;
+use g2_models::run::{self, Stopped};
 use g2_models::{demo, graph_text, layer_bench};
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Language models whose gates are sampled in training (Li et al., ICML 2018).
@@ -30,14 +26,13 @@ enum Command {
     /// Trains a plain and a Gumbel-Gate LSTM on the text that is shipped, and writes what it shows as an HTML page.
     Demo(demo::Arguments),
     /// Trains a language model and measures its perplexity.
-    Train {
-        /// A TOML file that says what to train.
-        #[arg(long)]
-        config: PathBuf,
-        /// Changes one key of it, for example `--set train.epochs=2`; may be repeated.
-        #[arg(long = "set", value_name = "KEY=VALUE")]
-        changes: Vec<String>,
-    },
+    Train(run::TrainArguments),
+    /// Measures the perplexity of a trained model.
+    Eval(run::EvalArguments),
+    /// Begins a run with parameters from PyTorch.
+    Import(run::ImportArguments),
+    /// Writes a trained model's parameters for PyTorch.
+    Export(run::ExportArguments),
     /// Prints a shipped model's graph, with its gradient and its fused regions.
     Graph(graph_text::Arguments),
     /// Measures speed.
@@ -52,25 +47,39 @@ enum Bench {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    match execute(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads has read enough: `g2lstm graph G2Lm | head`.
         Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref::<Stopped>() {
+            Some(stopped) => {
+                eprintln!("{stopped}");
+                ExitCode::from(stopped.signal.exit_code())
+            }
+            None => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
     }
 }
 
-fn run(Cli { command, threads }: Cli) -> Result<()> {
+fn execute(Cli { command, threads }: Cli) -> Result<()> {
     let threads = threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     match command {
+<<<<<<< theirs
+        None => demo::run(threads),
+        Some(Command::Train(arguments)) => arguments.run(threads),
+        Some(Command::Eval(arguments)) => print(&arguments.run(threads)?),
+        Some(Command::Import(arguments)) => print(&arguments.run(threads)?),
+        Some(Command::Export(arguments)) => print(&arguments.run()?),
+=======
         None => demo::run(&demo::Arguments::default(), threads),
         Some(Command::Demo(arguments)) => demo::run(&arguments, threads),
         Some(Command::Train { config, changes }) => train(&Config::load(&config, &changes)?, threads),
+>>>>>>> mine
         Some(Command::Graph(arguments)) => print(&arguments.text()?),
         Some(Command::Bench(Bench::Layer(arguments))) => print(&arguments.run(threads)?),
     }
@@ -78,15 +87,4 @@ fn run(Cli { command, threads }: Cli) -> Result<()> {
 
 fn print(text: &str) -> Result<()> {
     Ok(io::stdout().lock().write_all(text.as_bytes())?)
-}
-
-fn train(config: &Config, threads: usize) -> Result<()> {
-    let corpus = Corpus::read(&config.data.dir, config.data.level)?;
-    let mut experiment = Experiment::new(config, &corpus, threads)?;
-    let report = Report::new(experiment.steps());
-    experiment.train(&report)?;
-    report.line(&format!("test perplexity {:.3}", experiment.test()?))?;
-    report.line(&format!("fingerprint of the parameters {:016x}", experiment.fingerprint()))?;
-    report.finish();
-    Ok(())
 }

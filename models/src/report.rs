@@ -22,6 +22,14 @@ impl Report {
         self.bar.set_message(name);
     }
 
+    /// So many steps were done before.
+    pub fn skip(&self, steps: u64) {
+        if steps > 0 {
+            self.bar.inc(steps);
+            self.bar.reset_eta();
+        }
+    }
+
     /// One step is done.
     pub fn tick(&self) {
         self.bar.inc(1);

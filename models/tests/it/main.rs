@@ -1,5 +1,8 @@
 //! Runs the program as a user does.
 
+#[cfg(unix)]
+mod checkpoints;
+
 mod tools;
 
 use std::fs;
