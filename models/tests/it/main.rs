@@ -3,6 +3,7 @@
 #[cfg(unix)]
 mod checkpoints;
 mod damage;
+mod torch;
 
 mod tools;
 
