@@ -91,10 +91,10 @@ impl LanguageModel {
         Ok(Evaluator { executor, batch, steps, layers: self.layers, targets: Vec::new() })
     }
 
-<<<<<<< theirs
     fn program(&self, program: Option<&'static Compiled>) -> Result<&'static Compiled> {
         program.with_context(|| format!("{} lacks a graph: a defect", self.definition.name))
-=======
+    }
+
     /// Number of layers.
     pub fn layers(&self) -> usize {
         self.layers
@@ -103,7 +103,6 @@ impl LanguageModel {
     /// A hyperparameter, by its name in the graph.
     pub fn hyper(&self, name: &str) -> Option<f64> {
         self.hypers.get(name).copied()
->>>>>>> mine
     }
 
     fn executor(&self, program: Option<&'static Compiled>, batch: usize, steps: usize) -> Result<Executor<f32>> {

@@ -2,13 +2,9 @@
 //! token ids), `batches` (ids to windows), `train` (windows to updates), `evaluate` and `gates` (what
 //! parameters are worth), `language_model` (the graphs and the engine that runs them), `experiment` (all of it, told
 //! line by line), `demo` (two experiments on the text that is shipped). Beside them: `registry` (the shipped models by
-<<<<<<< theirs
-//! name), `graph_text` (their graphs to read), `layer_bench` (how fast a layer is), `checkpoint` (what a run
-//! leaves on disk), `torch` (its names in PyTorch), `metrics`, `signal`, `run` (the commands that use these).
-=======
 //! name), `graph_text` (their graphs to read), `layer_bench` (how fast a layer is), `proposition` (Proposition 3.1,
-//! counted), `figures` (what there is to plot), `plots` (SVG), `page` (HTML).
->>>>>>> mine
+//! counted), `figures` (what there is to plot), `plots` (SVG), `page` (HTML), `checkpoint` (what a run leaves on
+//! disk), `torch` (its names in PyTorch), `metrics`, `signal`, `run` (the commands that use these).
 
 pub mod batches;
 pub mod checkpoint;
@@ -22,13 +18,10 @@ pub mod gates;
 pub mod graph_text;
 pub mod language_model;
 pub mod layer_bench;
-<<<<<<< theirs
 pub mod metrics;
-=======
 pub mod page;
 pub mod plots;
 pub mod proposition;
->>>>>>> mine
 pub mod registry;
 pub mod report;
 pub mod run;

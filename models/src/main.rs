@@ -69,17 +69,12 @@ fn main() -> ExitCode {
 fn execute(Cli { command, threads }: Cli) -> Result<()> {
     let threads = threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     match command {
-<<<<<<< theirs
-        None => demo::run(threads),
+        None => demo::run(&demo::Arguments::default(), threads),
+        Some(Command::Demo(arguments)) => demo::run(&arguments, threads),
         Some(Command::Train(arguments)) => arguments.run(threads),
         Some(Command::Eval(arguments)) => print(&arguments.run(threads)?),
         Some(Command::Import(arguments)) => print(&arguments.run(threads)?),
         Some(Command::Export(arguments)) => print(&arguments.run()?),
-=======
-        None => demo::run(&demo::Arguments::default(), threads),
-        Some(Command::Demo(arguments)) => demo::run(&arguments, threads),
-        Some(Command::Train { config, changes }) => train(&Config::load(&config, &changes)?, threads),
->>>>>>> mine
         Some(Command::Graph(arguments)) => print(&arguments.text()?),
         Some(Command::Bench(Bench::Layer(arguments))) => print(&arguments.run(threads)?),
     }
