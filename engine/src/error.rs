@@ -37,6 +37,14 @@ pub enum Error {
         /// The names there are.
         known: String,
     },
+    /// More memory than there is.
+    #[error("{what} would need {gigabytes} GB, which this machine does not have; make the dimensions smaller")]
+    Memory {
+        /// What it is for.
+        what: &'static str,
+        /// How much, rounded up.
+        gigabytes: usize,
+    },
     /// A slice of another length than its tensor.
     #[error("`{name}` is {shape:?}, which is {expected} elements, found {found}")]
     Length {

@@ -1,10 +1,10 @@
 //! Parameters and gradients: named tensors in one contiguous piece of memory, which executors share.
 
+use crate::cpu::Element;
 use crate::cpu::storage::Storage;
 use crate::definition::Compiled;
 use crate::error::Error;
 use crate::plan::{Bindings, aligned, family_names, leaf_shapes};
-use crate::real::Real;
 use g2_ir::{LeafKind, Program};
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ impl Layout {
     }
 
     pub(crate) fn offset(&self, name: &str) -> usize {
-        self.entry(name).map_or(0, |entry| entry.offset)
+        self.entry(name).expect("the layout has every parameter of its program").offset
     }
 
     fn entry(&self, name: &str) -> Option<&Entry> {
@@ -94,12 +94,12 @@ impl Layout {
 
 /// One number for each element of a program's parameters: their values, or their gradients.
 #[derive(Clone, Debug)]
-pub struct Parameters<T: Real> {
+pub struct Parameters<T: Element> {
     layout: Arc<Layout>,
     data: Storage<T>,
 }
 
-impl<T: Real> Parameters<T> {
+impl<T: Element> Parameters<T> {
     /// Zeros for the parameters of `compiled`.
     ///
     /// # Errors
@@ -113,7 +113,9 @@ impl<T: Real> Parameters<T> {
     /// # Errors
     /// As [`Layout::new`].
     pub fn of_program(program: &Program, bindings: &Bindings) -> Result<Parameters<T>, Error> {
-        Ok(Parameters::with_layout(Arc::new(Layout::new(program, bindings)?)))
+        let layout = Arc::new(Layout::new(program, bindings)?);
+        let data = Storage::try_zeros(layout.total(), "the parameters")?;
+        Ok(Parameters { layout, data })
     }
 
     /// Zeros in this layout.

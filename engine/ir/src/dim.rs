@@ -196,9 +196,15 @@ impl Shape {
     /// Its numbers for `sizes`.
     ///
     /// # Errors
-    /// As [`Dim::eval`].
+    /// As [`Dim::eval`], or if there are more elements than any memory can hold.
     pub fn eval(&self, sizes: &Sizes) -> Result<Vec<usize>, String> {
-        self.0.iter().map(|d| d.eval(sizes)).collect()
+        let numbers: Vec<usize> = self.0.iter().map(|d| d.eval(sizes)).collect::<Result<_, _>>()?;
+        // An element is 8 bytes at most, and offsets in bytes are signed.
+        let elements = numbers.iter().try_fold(1_usize, |product, &n| product.checked_mul(n.max(1)));
+        match elements.filter(|&count| count <= isize::MAX as usize / 64) {
+            Some(_) => Ok(numbers),
+            None => Err(format!("{numbers:?} is more than memory can hold")),
+        }
     }
 }
 
@@ -271,6 +277,8 @@ mod tests {
         assert_eq!((&dim("a") * &dim("a")).eval(&sizes), Ok(9));
         assert_eq!(dim("b").eval(&sizes), Err("dimension `b` is not bound to a number".into()));
         assert_eq!(dim("a").minus(&Dim::number(4)).eval(&sizes), Err("`a - 4` is negative".into()));
-        assert!((&dim("a") * &dim("big")).eval(&sizes.with("big", usize::MAX >> 1)).is_err());
+        assert!((&dim("a") * &dim("big")).eval(&sizes.clone().with("big", usize::MAX >> 1)).is_err());
+        let square = Shape(vec![dim("big"), dim("big")]);
+        assert!(square.eval(&sizes.with("big", 1 << 32)).unwrap_err().ends_with("is more than memory can hold"));
     }
 }

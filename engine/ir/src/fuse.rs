@@ -8,6 +8,12 @@ use crate::graph::{Graph, Loop, Node, NodeId, Program, Region};
 use crate::op::Op;
 use std::collections::BTreeSet;
 
+/// Most values that one kernel reads and writes.
+pub const MOST_OPERANDS: usize = 96;
+
+/// Most places that draw uniforms in one kernel.
+pub const MOST_DRAWS: usize = 32;
+
 /// Finds the regions of the program's graph and of all loop bodies in it, numbers them and puts the nodes of each
 /// graph into an order in which every region runs as one unit.
 pub fn fuse(mut program: Program) -> Program {
@@ -75,7 +81,11 @@ fn group(g: &Graph) -> Vec<usize> {
         }
         for arg in &node.args {
             let (mine, theirs) = (group[i], group[arg.index()]);
-            if mine != theirs && fits(node, g.node(*arg)) && may_merge(&group, &ancestors, mine, theirs) {
+            if mine != theirs
+                && fits(node, g.node(*arg))
+                && is_small(g, &group, mine, theirs)
+                && may_merge(&group, &ancestors, mine, theirs)
+            {
                 let (first, second) = (mine.min(theirs), mine.max(theirs));
                 group.iter_mut().filter(|member| **member == second).for_each(|member| *member = first);
             }
@@ -86,6 +96,24 @@ fn group(g: &Graph) -> Vec<usize> {
 
 fn fits(a: &Node, b: &Node) -> bool {
     b.op.is_elementwise() && a.ty == b.ty && a.phase == b.phase
+}
+
+/// Whether two groups together stay within what one kernel may have.
+fn is_small(g: &Graph, group: &[usize], a: usize, b: usize) -> bool {
+    let inside = |id: NodeId| group[id.index()] == a || group[id.index()] == b;
+    let members: Vec<NodeId> = g.ids().filter(|&id| inside(id)).collect();
+    let draws = members.iter().filter(|&&id| matches!(g.node(id).op, Op::Uniform { .. })).count();
+    let read: BTreeSet<NodeId> =
+        members.iter().flat_map(|&id| &g.node(id).args).copied().filter(|&arg| !inside(arg)).collect();
+    let used: BTreeSet<NodeId> = g
+        .ids()
+        .filter(|&id| !inside(id))
+        .flat_map(|id| &g.node(id).args)
+        .chain(&g.outputs)
+        .copied()
+        .filter(|&id| inside(id))
+        .collect();
+    draws <= MOST_DRAWS && read.len() + used.len() <= MOST_OPERANDS
 }
 
 /// Whether two groups can run as one: no group besides them is computed from one and needed by the other.

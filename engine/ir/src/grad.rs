@@ -137,7 +137,11 @@ fn backprop(g: &mut Graph, active: &[bool], seeds: impl IntoIterator<Item = (Nod
             continue;
         };
         if let Op::Get(out) = node.op {
-            loop_results.entry(node.args[0]).or_default().push((out, ct));
+            let results = loop_results.entry(node.args[0]).or_default();
+            match results.iter().position(|(other, _)| *other == out) {
+                Some(k) => results[k].1 = g.add(results[k].1, ct),
+                None => results.push((out, ct)),
+            }
             continue;
         }
         for (k, arg) in node.args.clone().into_iter().enumerate() {
@@ -252,10 +256,9 @@ fn loop_vjp(
     let active = loop_activity(&lp, outer_active);
     let is_active = |body_id: NodeId| active[body_id.index()];
     let outer_ct = |out: LoopOut| results.iter().find(|(o, _)| *o == out).map(|&(_, ct)| ct);
-    // Two `Get`s of one result would have been merged by `simplify`.
-    debug_assert!((1..results.len()).all(|i| results[..i].iter().all(|(o, _)| *o != results[i].0)));
 
-    // The body and, behind it, its cotangent. Carries' cotangents come in as carries, results' as steps.
+    // The body and, behind it, its cotangent. Carries' cotangents come in as carries, per-step results' as steps, sums'
+    // as constants.
     let mut joint = lp.body.clone();
     joint.building = Phase::Backward;
     let carries: Vec<usize> = (0..lp.carries).filter(|&k| is_active(lp.carry_arg(k))).collect();
@@ -263,13 +266,17 @@ fn loop_vjp(
     let mut seeds: Vec<(NodeId, NodeId)> =
         carries.iter().zip(&carry_cts).map(|(&k, &ct)| (lp.body.outputs[k], ct)).collect();
     let mut step_cts: Vec<(NodeId, NodeId)> = Vec::new();
+    let mut const_cts: Vec<(NodeId, NodeId)> = Vec::new();
     for &(out, ct) in &results {
-        if let LoopOut::After(_) | LoopOut::Y(_) = out {
-            let body_out = lp.output_index(out);
-            let arg = joint.arg(lp.body.output_type(body_out));
-            seeds.push((lp.body.outputs[body_out], arg));
-            step_cts.push((arg, ct));
-        }
+        let value = match out {
+            LoopOut::Final(_) => continue, // A carry's initial cotangent, below.
+            LoopOut::Before(k) => lp.carry_arg(k),
+            LoopOut::After(_) | LoopOut::Y(_) | LoopOut::Acc(_) => lp.body.outputs[lp.output_index(out)],
+        };
+        let arg = joint.arg(lp.body.ty(value).clone());
+        seeds.push((value, arg));
+        let list = if let LoopOut::Acc(_) = out { &mut const_cts } else { &mut step_cts };
+        list.push((arg, ct));
     }
     let body_cts = backprop(&mut joint, &active, seeds);
 
@@ -291,7 +298,8 @@ fn loop_vjp(
         next_cts.iter().copied().chain(step_results.iter().chain(&const_results).map(|&(_, ct)| ct)).collect();
 
     // The forward values that cross over: redrawn or looked at anew if that is free, else imported.
-    let own_args: BTreeSet<NodeId> = carry_cts.iter().copied().chain(step_cts.iter().map(|&(arg, _)| arg)).collect();
+    let own_args: BTreeSet<NodeId> =
+        carry_cts.iter().copied().chain(const_cts.iter().chain(&step_cts).map(|&(arg, _)| arg)).collect();
     let (copied, imported) = cross(&joint, &backward_outputs, &own_args);
 
     // The forward body gives what has to be saved, and takes its old place.
@@ -338,6 +346,11 @@ fn loop_vjp(
             args.push(outer_args[*k]);
             counts.0 += 1;
         }
+    }
+    for &(arg, ct) in &const_cts {
+        map.insert(arg, body.arg(joint.ty(arg).clone()));
+        args.push(ct);
+        counts.0 += 1;
     }
     for (&value, source) in imported.iter().zip(&sources) {
         if let Source::Step(outer) = source {

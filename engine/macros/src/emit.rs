@@ -126,7 +126,7 @@ fn expand_region(graph: &Graph, region: &Region) -> TokenStream {
         if let Some(k) = region.scalars.iter().position(|&n| n == id) {
             return operand("s", k);
         }
-        expand_number(literal(graph, id).unwrap_or(f64::NAN))
+        expand_number(literal(graph, id).expect("a value that is neither read nor computed is a constant"))
     };
     let mut body = TokenStream::new();
     for &id in &region.nodes {
@@ -135,7 +135,7 @@ fn expand_region(graph: &Graph, region: &Region) -> TokenStream {
         let value = match &node.op {
             Op::Map(map) => expand_map(*map, &node.args.iter().map(|&a| read(a)).collect::<Vec<_>>()),
             _ => {
-                let k = region.noise.iter().position(|&n| n == id).unwrap_or_default();
+                let k = region.noise.iter().position(|&n| n == id).expect("a region lists its draws");
                 operand("u", k)
             }
         };
@@ -162,7 +162,7 @@ fn operand(array: &str, k: usize) -> TokenStream {
 
 /// The primitive's code with its arguments bound to `a`, `b`, `c`.
 fn expand_map(map: Map, args: &[TokenStream]) -> TokenStream {
-    let code = TokenStream::from_str(map.row().code).unwrap_or_default();
+    let code = TokenStream::from_str(map.row().code).expect("the code of a primitive is Rust");
     let names = ["a", "b", "c"].map(|name| format_ident!("{name}"));
     let names = &names[..args.len()];
     quote!({ let (#(#names,)*) = (#(#args,)*); #code })

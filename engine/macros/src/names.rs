@@ -185,6 +185,8 @@ impl<'a> Check<'a> {
                 scan.arguments.iter().for_each(|a| self.expr(&a.value));
                 scan.from.iter().flat_map(|(values, _)| values).for_each(|v| self.expr(v));
                 scan.masked.iter().for_each(|lengths| self.expr(lengths));
+                let dropped: Vec<Ident> = scan.drops.iter().map(|(param, _)| param.clone()).collect();
+                self.distinct(&dropped);
                 scan.drops.iter().for_each(|(_, p)| self.expr(p));
             }
             ExprKind::Stack(stack) => self.stack(stack),
@@ -197,6 +199,7 @@ impl<'a> Check<'a> {
             None => self.name(&stack.over),
         }
         self.dim(&stack.to);
+        self.distinct(&[stack.input.clone(), stack.hidden.clone()]);
         let (depth, dims) = (self.locals.len(), self.dims.clone());
         for symbol in [&stack.input, &stack.hidden] {
             self.dims.insert(symbol.to_string(), Dim::symbol(symbol.to_string()));
@@ -324,14 +327,20 @@ fn calls(expr: &Expr) -> Vec<String> {
             names.push(call.name.to_string());
             names
         }
-        ExprKind::Block(statements, result) => {
-            let values = statements.iter().filter_map(|s| match s {
-                Statement::Let { value, .. } => Some(value),
-                Statement::Output { .. } | Statement::Loss(_) => None,
-            });
-            all(&mut values.chain([&**result]))
+        ExprKind::Block(statements, result) => all(&mut values(statements).chain([&**result])),
+        ExprKind::Scan(scan) => {
+            let given = scan.arguments.iter().map(|a| &a.value).chain(scan.from.iter().flat_map(|(values, _)| values));
+            all(&mut given.chain(&scan.masked).chain(scan.drops.iter().map(|(_, p)| p)))
         }
-        ExprKind::Scan(scan) => all(&mut scan.arguments.iter().map(|a| &a.value)),
-        ExprKind::Stack(stack) => calls(&stack.result),
+        ExprKind::Stack(stack) => {
+            all(&mut stack.initial.iter().chain(values(&stack.statements)).chain([&stack.result]))
+        }
     }
+}
+
+/// The values of statements.
+fn values(statements: &[Statement]) -> impl Iterator<Item = &Expr> {
+    statements.iter().map(|statement| match statement {
+        Statement::Let { value, .. } | Statement::Output { value, .. } | Statement::Loss(value) => value,
+    })
 }

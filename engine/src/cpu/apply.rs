@@ -12,7 +12,7 @@ use crate::plan::{Apply, Rows, Table};
 pub(super) const BLOCK: usize = 1024;
 
 /// Most noise sites of one kernel.
-pub(super) const MAX_SITES: usize = 32;
+pub(super) const MAX_SITES: usize = g2_ir::fuse::MOST_DRAWS;
 
 /// Runs a kernel over this worker's pieces. Operands whose rows are not side by side are packed in the worker's own
 /// memory, a piece at a time.

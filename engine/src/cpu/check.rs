@@ -77,7 +77,24 @@ impl Checker<'_> {
                     RowOp::CrossEntropy | RowOp::CrossEntropyGrad | RowOp::Pick => &[2],
                     RowOp::PickGrad | RowOp::LengthMask | RowOp::Gather { .. } => &[1],
                 };
-                self.rows(rows, index)
+                self.rows(rows, index)?;
+                // Operands whose whole rows are read or written as slices.
+                let whole: &[usize] = match op {
+                    RowOp::Softmax | RowOp::LogSoftmax | RowOp::CrossEntropyGrad => &[0, 1],
+                    RowOp::MaskedSoftmax => &[0, 1, 2],
+                    RowOp::CrossEntropy | RowOp::Pick | RowOp::PickGrad | RowOp::LengthMask => &[0],
+                    RowOp::Gather { .. } => &[0, 2],
+                };
+                if rows.len > 1 && whole.iter().any(|&k| rows.operands[k].inner != 1) {
+                    return Err(self.error("a row is not in one piece".into()));
+                }
+                match op {
+                    RowOp::Gather { table_row, table_rows } => {
+                        let table = [(*table_rows, *table_row), (rows.len, 1)];
+                        self.span(&rows.operands[2].at, table.into_iter(), false)
+                    }
+                    _ => Ok(()),
+                }
             }
             Work::ScatterAdd { rows, table } => {
                 self.rows(rows, &[1])?;

@@ -6,7 +6,7 @@ use crate::plan::Rows;
 pub(super) const MAX_AXES: usize = 8;
 
 /// Most operands of one.
-pub(super) const MAX_OPERANDS: usize = 96;
+pub(super) const MAX_OPERANDS: usize = g2_ir::fuse::MOST_OPERANDS;
 
 /// A position in a space's rows.
 pub(super) struct Cursor<'a> {

@@ -98,10 +98,12 @@ impl<T: Element> Executor<T> {
         bindings: &Bindings,
         options: Options,
     ) -> Result<Executor<T>, Error> {
+        g2_ir::verify::verify_program(program)
+            .map_err(|message| Error::Program { program: program.name.clone(), message })?;
         let plan = Plan::new(program, bindings, options.fusion)?;
         let packed = check::check(&plan, kernels)?;
         let pool = Pool::new(options.threads)?;
-        let mut memory = Storage::zeros(plan.memory);
+        let mut memory = Storage::try_zeros(plan.memory, "the executor")?;
         let start = kept_offset(&plan, plan.buffers[plan.constant_buffer.index()].home);
         for (place, &value) in memory.as_mut_slice()[start..].iter_mut().zip(&plan.constants) {
             *place = T::from_f64(value);
@@ -170,6 +172,7 @@ impl<T: Element> Executor<T> {
             return Err(Error::Order("an index input is not in index memory"));
         };
         self.indices[offset..offset + values.len()].copy_from_slice(values);
+        self.awaits_backward = false;
         Ok(())
     }
 
@@ -208,6 +211,7 @@ impl<T: Element> Executor<T> {
 
     /// Sets every state to zero.
     pub fn reset_states(&mut self) {
+        self.awaits_backward = false;
         for port in &self.plan.leaves {
             if port.kind == Some(LeafKind::State) && !port.is_index {
                 let start = kept_offset(&self.plan, self.plan.buffers[port.view.at.buffer.index()].home);
@@ -256,7 +260,7 @@ impl<T: Element> Executor<T> {
             return Err(Error::Order("this program has no backward half: build the executor from the training graph"));
         }
         if !self.awaits_backward {
-            return Err(Error::Order("backward has to follow a forward run of the same step"));
+            return Err(Error::Order("backward has to follow a forward run, with nothing set in between"));
         }
         check_layout(&self.plan, "parameters", parameters.layout())?;
         check_layout(&self.plan, "gradients", gradients.layout())?;
@@ -272,6 +276,8 @@ impl<T: Element> Executor<T> {
         check_length(port, values.len())?;
         let start = kept_offset(&self.plan, self.plan.buffers[port.view.at.buffer.index()].home);
         self.memory.as_mut_slice()[start..start + values.len()].copy_from_slice(values);
+        // Backward reads what forward has read.
+        self.awaits_backward = false;
         Ok(())
     }
 

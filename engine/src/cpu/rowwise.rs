@@ -98,7 +98,7 @@ pub(super) unsafe fn rowwise<T: Element>(worker: &Worker<'_, T>, op: RowOp, rows
                 time += 1;
             });
         }
-        RowOp::Gather { table_row } => {
+        RowOp::Gather { table_row, .. } => {
             let (out, ids, table) = (real(0), index(1), real(2));
             pieces().each(|at, _, _| {
                 // SAFETY: as above; the index is in range.

@@ -1,6 +1,7 @@
 //! Memory that starts at a cache line.
 
-use crate::real::Real;
+use super::element::Element;
+use crate::error::Error;
 use std::marker::PhantomData;
 
 #[derive(Clone, Copy)]
@@ -15,7 +16,7 @@ pub struct Storage<T> {
     element: PhantomData<T>,
 }
 
-impl<T: Real> Storage<T> {
+impl<T: Element> Storage<T> {
     /// `len` zeros.
     pub fn zeros(len: usize) -> Storage<T> {
         // All bits zero is the number zero in both formats.
@@ -23,9 +24,23 @@ impl<T: Real> Storage<T> {
         Storage { lines: vec![Line([0; 64]); lines], len, element: PhantomData }
     }
 
+    /// As [`Storage::zeros`], for a size that comes from outside.
+    ///
+    /// # Errors
+    /// If there is not that much memory, which is for `what`.
+    pub fn try_zeros(len: usize, what: &'static str) -> Result<Storage<T>, Error> {
+        let bytes = len.saturating_mul(size_of::<T>());
+        let mut lines = Vec::new();
+        lines
+            .try_reserve_exact(bytes.div_ceil(size_of::<Line>()))
+            .map_err(|_| Error::Memory { what, gigabytes: bytes.div_ceil(1 << 30) })?;
+        lines.resize(bytes.div_ceil(size_of::<Line>()), Line([0; 64]));
+        Ok(Storage { lines, len, element: PhantomData })
+    }
+
     /// The elements.
     pub fn as_slice(&self) -> &[T] {
-        // SAFETY: the lines hold at least `len` elements of T, which is f32 or f64 (`Real`): any bits are a value,
+        // SAFETY: the lines hold at least `len` elements of T, which is f32 or f64 (`Element`): any bits are a value,
         // and 64 is a multiple of their alignment.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
@@ -42,7 +57,7 @@ impl<T: Real> Storage<T> {
     }
 }
 
-impl<T: Real> std::fmt::Debug for Storage<T> {
+impl<T: Element> std::fmt::Debug for Storage<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.as_slice()).finish()
     }

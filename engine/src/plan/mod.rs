@@ -214,6 +214,8 @@ pub enum RowOp {
     Gather {
         /// Elements between the table's rows.
         table_row: isize,
+        /// Rows of the table.
+        table_rows: usize,
     },
 }
 
@@ -362,7 +364,7 @@ impl Plan {
 /// The number of a primitive's kernel.
 pub(crate) fn primitive(map: Map) -> usize {
     // The table's order is that of `Map::ALL`.
-    Map::ALL.iter().position(|&m| m == map).unwrap_or(usize::MAX)
+    Map::ALL.iter().position(|&m| m == map).expect("`Map::ALL` lists every primitive")
 }
 
 /// The number of the lone uniform's kernel.

@@ -121,7 +121,8 @@ impl Lower<'_> {
                 let mut space = Rows::by_last_axis(&[out.clone(), x[1].clone().repeat_inner(width)]);
                 let outer = vec![0; space.sizes.len()];
                 space.operands.push(Operand { at: table.at, outer, inner: 1 });
-                self.push(&name, Work::Rowwise { op: RowOp::Gather { table_row: table.strides[0] }, rows: space });
+                let op = RowOp::Gather { table_row: table.strides[0], table_rows: rows };
+                self.push(&name, Work::Rowwise { op, rows: space });
                 out
             }
             Op::ScatterAdd { .. } => {

@@ -78,7 +78,16 @@ fn an_index_is_below_every_table_it_selects_from() {
 fn order_and_layout() {
     let (mut executor, parameters) = tagger::<f32>(options());
     let mut gradients = parameters.zeros_like();
-    check(executor.backward(&parameters, &mut gradients), "backward has to follow a forward run of the same step");
+    check(
+        executor.backward(&parameters, &mut gradients),
+        "backward has to follow a forward run, with nothing set in between",
+    );
+    executor.forward(&parameters, 0).unwrap();
+    executor.reset_states();
+    check(
+        executor.backward(&parameters, &mut gradients),
+        "backward has to follow a forward run, with nothing set in between",
+    );
     let other = bindings().with("vocab", 91);
     let other = Parameters::<f32>::new(Tagger::DEFINITION.training.unwrap(), &other).unwrap();
     check(

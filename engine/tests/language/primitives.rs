@@ -23,6 +23,14 @@ macro_rules! models {
                     next (tanh(context + query))
                 }
 
+                /// Reads the whole of the sequence that it is scanned over.
+                pub cell Whole[batch, width, steps] {
+                    input x: [batch, width];
+                    outer all: [steps, batch, width];
+                    state h: [batch, width];
+                    next (tanh(x + h + mean(all, axis = 0) * sum(all)))
+                }
+
                 $(
                     #[doc = concat!("Checked by `", stringify!($test), "`.")]
                     pub model $model[time, batch, width] { $($body)* }
@@ -156,6 +164,22 @@ models! {
         let there = scan Attend(x, memory) masked lengths drop w by 0.4;
         let back = scan Attend(there.h, memory) reversed masked lengths as back;
         loss sum(square(back.h) * there.h) + sum(last(there.h) * last(back.h));
+    }
+    scanned_and_read_whole ScannedAndReadWhole {
+        param x: [time, batch, width];
+        let s = scan Whole(x, all = x);
+        loss sum(square(s.h) * x);
+    }
+    one_draw_inside_and_outside OneDrawInsideAndOutside {
+        param x: [time, batch, width];
+        let u = uniform();
+        let v = x * u;
+        let y = stack layers[input -> hidden] over x = x * u to width {
+            param w: [input, hidden];
+            let z = sum(u * v, axis = -1);
+            (x @ w) * broadcast(z, [time, batch, hidden])
+        };
+        loss sum(tanh(y));
     }
     stack_of_scans StackOfScans {
         param x: [time, batch, width], memory: [batch, 2, width];

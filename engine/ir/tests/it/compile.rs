@@ -2,6 +2,7 @@
 
 use crate::models::*;
 use g2_ir::fuse::regions;
+use g2_ir::graph::Output;
 use g2_ir::interpret::Value;
 use g2_ir::*;
 use std::collections::BTreeMap;
@@ -113,4 +114,56 @@ fn a_parameter_without_influence_is_an_error() {
     assert_eq!(program.graph.args.last(), Some(&extra));
     program.leaves.push(Leaf { name: "extra".into(), kind: LeafKind::Param });
     assert_eq!(compile(program).unwrap_err(), "grad: parameter `extra` does not influence the loss");
+}
+
+/// `c' = tanh(w c + x)` with the sum of `x c` over time; the loss reads every kind of result.
+#[test]
+fn cotangents_enter_a_loop_through_every_result() {
+    let n = d("n");
+    let vector = || op::Type::real(shape(&[&n]));
+    let mut body = Graph::new();
+    let (w, x, c) = (body.arg(vector()), body.arg(vector()), body.arg(vector()));
+    let scaled = body.mul(w, c);
+    let moved = body.add(scaled, x);
+    let next = body.map(Map::Tanh, &[moved]);
+    let product = body.mul(x, c);
+    body.outputs = vec![next, scaled, product];
+    let kind = LoopKind::Scan { time: d("time") };
+    let scan = Loop { kind, reversed: false, body, consts: 1, steps: 1, carries: 1, ys: 1, accs: 1 };
+    let mut g = Graph::new();
+    let (w, c) = (g.arg(vector()), g.arg(vector()));
+    let x = g.arg(op::Type::real(shape(&[&d("time"), &n])));
+    let id = g.add_loop(scan, vec![w, x, c]);
+    let outs =
+        [LoopOut::Before(0), LoopOut::After(0), LoopOut::Y(0), LoopOut::Acc(0), LoopOut::Final(0), LoopOut::Final(0)];
+    let parts = outs.map(|out| {
+        let value = g.get(id, out);
+        let squared = g.square(value);
+        let axes = (0..g.shape(value).rank()).collect();
+        g.op(Op::Sum { axes }, &[squared])
+    });
+    g.outputs = vec![parts.into_iter().reduce(|a, b| g.add(a, b)).unwrap()];
+    let leaves = ["w", "c", "x"].map(|name| Leaf { name: name.into(), kind: LeafKind::Param }).to_vec();
+    let program =
+        Program { name: "results".into(), mode: Mode::Training, graph: g, leaves, outputs: vec![Output::Loss] };
+    let sizes = Sizes::new().with("time", 4).with("n", 3);
+    let args = [random(&[3], 1), random(&[3], 2), random(&[4, 3], 3)].map(Value::Tensor);
+    check_gradient(&program, &args, &sizes, &BTreeMap::new());
+}
+
+#[test]
+fn regions_stay_within_what_a_kernel_may_have() {
+    let mut g = Graph::new();
+    let x = g.arg(op::Type::real(shape(&[&d("n")])));
+    let drawn = (0..50).fold(x, |sum, site| {
+        let u = g.uniform(site, Per::Step, shape(&[&d("n")]));
+        g.add(sum, u)
+    });
+    g.outputs = vec![drawn];
+    let leaves = vec![Leaf { name: "x".into(), kind: LeafKind::Input }];
+    let outputs = vec![Output::Named("sum".into())];
+    let program = Program { name: "draws".into(), mode: Mode::Sampling, graph: g, leaves, outputs };
+    let compiled = compile(program).unwrap();
+    let draws: Vec<usize> = compiled.graph.regions.iter().map(|r| r.noise.len()).collect();
+    assert!(draws.iter().all(|&n| n <= fuse::MOST_DRAWS) && draws.iter().sum::<usize>() == 50, "{draws:?}");
 }

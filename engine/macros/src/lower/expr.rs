@@ -73,7 +73,7 @@ impl Lower<'_> {
         name: &proc_macro2::Ident,
         value: &Expr,
     ) -> Lowered<g2_ir::NodeId> {
-        let id = self.tensor(scope, value);
+        let id = self.expr(scope, value).and_then(|found| self.real(&found, value.range));
         let value = id.map_or(Value::Wrong, |id| self.value(id));
         self.bind(scope, &name.to_string(), value);
         id

@@ -214,8 +214,8 @@ impl<'a> Lower<'a> {
     fn capture(&mut self, into: usize, outer: NodeId) -> NodeId {
         let (below, above) = self.levels.split_at_mut(into);
         let (from, to) = (&below[into - 1].graph, &mut above[0]);
-        let known = to.consts.iter().chain(&to.steps).find(|(o, _)| *o == outer);
-        if let Some((_, inner)) = known {
+        // Not among `to.steps`: what is read step by step may be read whole as well.
+        if let Some((_, inner)) = to.consts.iter().find(|(o, _)| *o == outer) {
             return *inner;
         }
         // Constants are made again, so that kernels inside see their values.
@@ -320,7 +320,20 @@ impl<'a> Lower<'a> {
         if let Some(id) = known {
             return Ok(id);
         }
+        // What an outer graph has drawn is the same draw in here.
+        for level in (0..self.level()).rev() {
+            let serial = self.levels[level].serial;
+            let known = flexible.made.borrow().iter().find(|(s, found, _)| *s == serial && found == shape).map(|m| m.2);
+            if let Some(id) = known {
+                return Ok(self.here(level, id));
+            }
+        }
         let id = match &flexible.kind {
+            FlexibleKind::Uniform { .. } if !flexible.made.borrow().is_empty() && self.made_elsewhere(flexible) => {
+                let message = "one uniform() is drawn in a stack and used outside of it; write its shape where it is \
+                               bound: `uniform([batch, hidden])`";
+                return Err(self.report(range, message));
+            }
             FlexibleKind::Uniform { site, per } => {
                 let other = flexible.made.borrow().first().map(|(_, other, _)| other.clone());
                 if let Some(other) = other.filter(|other| other != shape) {
@@ -339,6 +352,12 @@ impl<'a> Lower<'a> {
         };
         flexible.made.borrow_mut().push((serial, shape.clone(), id));
         Ok(id)
+    }
+
+    /// Whether a graph that is not around this one has drawn it.
+    fn made_elsewhere(&self, flexible: &Flexible) -> bool {
+        let around = |serial| self.levels.iter().any(|level| level.serial == serial);
+        flexible.made.borrow().iter().any(|(serial, _, _)| !around(*serial))
     }
 
     /// An element-wise primitive; `texts` name the operands in errors.

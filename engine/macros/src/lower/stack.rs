@@ -5,7 +5,7 @@ use crate::ast::*;
 use crate::error::{Range, Reported};
 use g2_ir::graph::Output;
 use g2_ir::op::Type;
-use g2_ir::{Dim, LeafKind, LoopKind, LoopOut, NodeId, Shape};
+use g2_ir::{Dim, LeafKind, LoopKind, LoopOut, Node, NodeId, Op, Shape};
 
 impl Lower<'_> {
     pub(super) fn lower_stack(&mut self, scope: &mut Scope, stack: &Stack) -> Lowered {
@@ -13,6 +13,15 @@ impl Lower<'_> {
             return Err(self.report(stack.range, "a stack stands in a model, not in a cell or another stack"));
         }
         let name = stack.name.to_string();
+        let is_it = |node: &Node| match &node.op {
+            Op::Loop(lp) => matches!(&lp.kind, LoopKind::Stack { name: other, .. } if *other == name),
+            _ => false,
+        };
+        if self.graph().nodes.iter().any(is_it) {
+            let message =
+                format!("two stacks of this model are called `{name}`; its layers' sizes are given by that name");
+            return Err(self.report(Range::from(&stack.name), message));
+        }
         let over = Expr { range: Range::from(&stack.over), kind: ExprKind::Name(stack.over.clone()) };
         let initial = stack.initial.as_ref().unwrap_or(&over);
         let x = self.expr(scope, initial)?;

@@ -66,6 +66,13 @@ fn names_are_declared_once_and_used() {
         &["cell `A` has no `next`; end it with `next (h)`"],
     );
     check(
+        "fn f(x) = stack l[i -> h] over x to n { let y = f(x); y };",
+        &[
+            "unknown dimension `n`",
+            "`f` calls itself (f -> f); a fn is written out at each call, so none can be recursive",
+        ],
+    );
+    check(
         "model M[n] { input x: [n]; state h: [n]; loss sum(x + h); }",
         &["`state` belongs to a cell; in a model, scan a cell `carried`"],
     );
@@ -207,6 +214,38 @@ fn stacks_change_the_width_and_nothing_else() {
             "a stack declares `param` and `hyper`; `state` belongs to a cell or a model",
             "the result of a layer of `layers` has the shape of its input with `b` as the last axis, [time, batch, layers.b]; found [time, batch, layers.a]",
         ],
+    );
+}
+
+#[test]
+fn stacks_and_their_parts_have_names_of_their_own() {
+    let twice = "param x: [time, batch, n]; \
+                 let y = stack l[i -> h] over x to n { param w: [i, h]; x @ w }; \
+                 let z = stack l[i -> h] over y to n { param v: [i, h]; x @ v }; loss sum(z);";
+    let twice = format!("model M[time, batch, n] {{ {twice} }}");
+    check(&twice, &["two stacks of this model are called `l`; its layers' sizes are given by that name"]);
+    check(
+        "model M[batch, n] { param x: [batch, n]; let y = stack l[i -> i] over x to n { x }; loss sum(y); }",
+        &["`i` is declared twice", "`i` is first declared here"],
+    );
+    check(
+        "cell C[batch, n] { input x: [batch, n]; state h: [batch, n]; param w: [n, n]; next (x + h @ w) } \
+         model M[time, batch, n] { input x: [time, batch, n]; \
+         let s = scan C(x) drop w by 0.1 drop w by 0.2; loss sum(s.h); }",
+        &["`w` is declared twice", "`w` is first declared here"],
+    );
+    check(
+        "model M[n] { input ids: index [n]; param w: [n]; output y = ids; loss sum(w); }",
+        &[
+            "found index [n], which holds indices: they select and have no gradient, so they take no part in arithmetic; \
+           use them in `embedding`, `pick` or `cross_entropy`",
+        ],
+    );
+    check(
+        "model M[batch, n] { param x: [batch, n]; let u = uniform(); \
+         let y = stack l[i -> h] over x to n { param w: [i, h]; (x @ w) * u }; loss sum(y * u); }",
+        &["one uniform() is drawn in a stack and used outside of it; write its shape where it is bound: \
+           `uniform([batch, hidden])`"],
     );
 }
 
