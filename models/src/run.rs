@@ -202,8 +202,20 @@ impl ImportArguments {
     }
 }
 
+/// How PyTorch reads what `export` writes.
+const IN_PYTORCH: &str = "\
+In PyTorch:
+  state = safetensors.torch.load_file(\"FILE\")
+  lstm = torch.nn.LSTM(EMBEDDING, HIDDEN, num_layers=LAYERS)
+  lstm.load_state_dict({k: v for k, v in state.items() if k.startswith((\"weight_\", \"bias_\"))})
+  encoder.load_state_dict({\"weight\": state[\"encoder.weight\"]})
+  decoder.load_state_dict({\"weight\": state[\"decoder.weight\"], \"bias\": state[\"decoder.bias\"]})
+And back:
+  safetensors.torch.save_file(model.state_dict(), \"FILE\")   then `g2lstm import --from FILE`";
+
 /// `g2lstm export`
 #[derive(Args)]
+#[command(after_help = IN_PYTORCH)]
 pub struct ExportArguments {
     /// A folder of `train --out`, or one checkpoint in it.
     #[arg(long, value_name = "DIR")]

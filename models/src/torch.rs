@@ -16,7 +16,7 @@
 //! ```python
 //! state = safetensors.torch.load_file("model.safetensors")
 //! lstm.load_state_dict({name: value for name, value in state.items() if name.startswith(("weight_", "bias_"))})
-//! encoder.weight.data = state["encoder.weight"]
+//! encoder.load_state_dict({"weight": state["encoder.weight"]})
 //! decoder.load_state_dict({"weight": state["decoder.weight"], "bias": state["decoder.bias"]})
 //! ```
 //!

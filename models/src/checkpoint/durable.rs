@@ -25,8 +25,11 @@ pub fn explain(error: std::io::Error, doing: &str, path: &Path) -> Error {
 /// The whole content of a file.
 ///
 /// # Errors
-/// If it cannot be read.
+/// If it cannot be read, or is a device or a pipe, which may never end.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(anyhow!("{}: cannot be read, because it is not a plain file; restore it", path.display()));
+    }
     fs::read(path).map_err(|error| explain(error, "read", path))
 }
 

@@ -120,6 +120,16 @@ fn metrics_are_lines_of_json() {
     assert_eq!(train.last().unwrap()["step"], epochs[2]["step"]);
     let losses: Vec<f64> = train.iter().map(|line| line["loss"].as_f64().unwrap()).collect();
     assert!(losses.last().unwrap() < &losses[0], "{losses:?}");
+
+    // Half a line, as a run leaves it that is killed, goes; and a run goes on without what was there.
+    let file = Path::new(&run).join("metrics.jsonl");
+    let half = [fs::read(&file).unwrap(), b"{\"event\":".to_vec()].concat();
+    fs::write(&file, half).unwrap();
+    assert!(g2lstm(&["train", "--resume", &run]).status.success());
+    assert_eq!(metrics(&run), lines);
+    fs::remove_file(&file).unwrap();
+    assert!(g2lstm(&["train", "--resume", &run]).status.success());
+    assert_eq!(metrics(&run), lines[lines.len() - 1..]);
 }
 
 #[test]

@@ -151,8 +151,25 @@ fn missing_and_unreadable_files_are_named() {
         fs::remove_file(path).unwrap();
         fs::create_dir(path).unwrap();
     };
-    check("config.toml", folder, &["cannot be read"]);
-    check("parameters.safetensors", folder, &["cannot be read"]);
+    check("config.toml", folder, &["cannot be read", "not a plain file"]);
+    check("parameters.safetensors", folder, &["cannot be read", "not a plain file"]);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let endless = |path: &Path| {
+            fs::remove_file(path).unwrap();
+            symlink("/dev/zero", path).unwrap();
+        };
+        check("state.toml", endless, &["not a plain file"]);
+        check("parameters.safetensors", endless, &["not a plain file"]);
+        let locked = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
+        let path = sound("damage-permissions").join("state.toml");
+        locked(&path);
+        // Whoever may do everything may read it all the same.
+        if fs::read(&path).is_err() {
+            check("state.toml", locked, &["cannot be read", "allow it"]);
+        }
+    }
 }
 
 /// What happens to a file's bytes.
