@@ -11,6 +11,12 @@ graph! {
     /// All four pre-activations: `W_x x + W_h h + b`.
     fn pre_activations(x, h, w_x, w_h, b) = x @ w_x.t + h @ w_h.t + b;
 
+    /// The next states from the gates and the candidate's pre-activation: `c' = f c + i tanh(g)`, `h' = o tanh(c')`.
+    fn update(i, f, g, o, c) = {
+        let c = f * c + i * tanh(g);
+        [o * tanh(c), c]
+    };
+
     /// LSTM (Eqns 2-7).
     pub cell Lstm[batch, input, hidden] {
         input x: [batch, input];
@@ -21,8 +27,7 @@ graph! {
         let i = sigmoid(i);
         let f = sigmoid(f);
         let o = sigmoid(o);
-        let c = f * c + i * tanh(g);
-        let h = o * tanh(c);
+        let [h, c] = update(i, f, g, o, c);
         output i, f, o;
         next (h, c)
     }
@@ -38,8 +43,7 @@ graph! {
         let i = sharpened_gate(i, tau);
         let f = sharpened_gate(f, tau);
         let o = sigmoid(o);
-        let c = f * c + i * tanh(g);
-        let h = o * tanh(c);
+        let [h, c] = update(i, f, g, o, c);
         output i, f, o;
         next (h, c)
     }
@@ -55,8 +59,7 @@ graph! {
         let i = gumbel_gate(i, tau);
         let f = gumbel_gate(f, tau);
         let o = sigmoid(o);
-        let c = f * c + i * tanh(g);
-        let h = o * tanh(c);
+        let [h, c] = update(i, f, g, o, c);
         output i, f, o;
         next (h, c)
     }
@@ -72,8 +75,7 @@ graph! {
         let i = gumbel_gate(i, tau);
         let f = gumbel_gate(f, tau);
         let o = gumbel_gate(o, tau);
-        let c = f * c + i * tanh(g);
-        let h = o * tanh(c);
+        let [h, c] = update(i, f, g, o, c);
         output i, f, o;
         next (h, c)
     }
@@ -89,8 +91,7 @@ graph! {
         let i = noisy_gate(i, tau, noise_p, epsilon);
         let f = noisy_gate(f, tau, noise_p, epsilon);
         let o = sigmoid(o);
-        let c = f * c + i * tanh(g);
-        let h = o * tanh(c);
+        let [h, c] = update(i, f, g, o, c);
         output i, f, o;
         next (h, c)
     }
@@ -106,8 +107,7 @@ graph! {
         let i = noisy_gate_locked_choice(i, tau, noise_p, epsilon);
         let f = noisy_gate_locked_choice(f, tau, noise_p, epsilon);
         let o = sigmoid(o);
-        let c = f * c + i * tanh(g);
-        let h = o * tanh(c);
+        let [h, c] = update(i, f, g, o, c);
         output i, f, o;
         next (h, c)
     }
@@ -123,8 +123,7 @@ graph! {
         let i = noisy_gate_locked(i, tau, noise_p, epsilon);
         let f = noisy_gate_locked(f, tau, noise_p, epsilon);
         let o = sigmoid(o);
-        let c = f * c + i * tanh(g);
-        let h = o * tanh(c);
+        let [h, c] = update(i, f, g, o, c);
         output i, f, o;
         next (h, c)
     }

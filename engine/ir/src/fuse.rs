@@ -22,16 +22,6 @@ pub fn fuse(mut program: Program) -> Program {
     program
 }
 
-/// The value that a region node reads at every element, if it is the same constant everywhere.
-pub fn literal(g: &Graph, id: NodeId) -> Option<f64> {
-    let node = g.node(id);
-    match node.op {
-        Op::Const(value) => Some(value),
-        Op::Broadcast { .. } => literal(g, node.args[0]),
-        _ => None,
-    }
-}
-
 /// The program's regions with the graphs they are in, in the order of their kernels.
 pub fn regions(program: &Program) -> Vec<(&Graph, &Region)> {
     fn collect<'a>(g: &'a Graph, found: &mut Vec<(&'a Graph, &'a Region)>) {
@@ -189,7 +179,7 @@ fn region(g: &Graph, nodes: Vec<NodeId>, kernel: usize) -> Region {
     let rank = g.shape(nodes[0]).rank();
     let (mut lanes, mut scalars) = (Vec::new(), Vec::new());
     for &arg in nodes.iter().flat_map(|id| &g.node(*id).args) {
-        if inside.contains(&arg) || literal(g, arg).is_some() {
+        if inside.contains(&arg) || g.constant(arg).is_some() {
             continue;
         }
         let list = if rank > 0 && constant_along_last(g, arg) { &mut scalars } else { &mut lanes };

@@ -86,8 +86,8 @@ fn is_smooth(op: &Op, k: usize) -> bool {
         Op::Map(Map::Select) => k > 0,
         Op::Gather | Op::Pick | Op::CrossEntropy | Op::Softmax => k == 0,
         Op::ScatterAdd { .. } | Op::PickGrad { .. } => k == 1,
-        Op::CrossEntropyGrad => k != 1,
-        Op::Arg(_) | Op::Const(_) | Op::Size(_) | Op::Uniform { .. } => false,
+        // `CrossEntropyGrad` is made by this pass, which runs once.
+        Op::Arg(_) | Op::Const(_) | Op::Size(_) | Op::Uniform { .. } | Op::CrossEntropyGrad => false,
         Op::Map(_)
         | Op::Broadcast { .. }
         | Op::Slice { .. }

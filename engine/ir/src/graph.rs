@@ -226,6 +226,16 @@ impl Graph {
         counts
     }
 
+    /// The number that the node holds everywhere, if it is a constant or a constant repeated.
+    pub fn constant(&self, id: NodeId) -> Option<f64> {
+        let node = self.node(id);
+        match node.op {
+            Op::Const(value) => Some(value),
+            Op::Broadcast { .. } => self.constant(node.args[0]),
+            _ => None,
+        }
+    }
+
     fn push(&mut self, op: Op, args: Vec<NodeId>, ty: Type) -> NodeId {
         self.nodes.push(Node { op, args, ty, name: None, phase: self.building });
         NodeId(self.nodes.len() as u32 - 1)

@@ -36,8 +36,8 @@ pub use graph::{Graph, Leaf, LeafKind, Loop, LoopKind, LoopOut, Mode, Node, Node
 pub use map::Map;
 pub use op::{Op, Per, Type};
 
-/// Every pass in order: what does not depend on time leaves the scans, training programs get their gradients, all are
-/// simplified and fused. The graph is verified after each.
+/// Every pass in order: what does not depend on time leaves the scans before and after training programs get their
+/// gradients, and what remains is fused. The graph is verified after each pass.
 ///
 /// # Errors
 /// Says which pass left which node ill-typed, or why no gradient exists.

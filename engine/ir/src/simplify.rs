@@ -1,4 +1,4 @@
-//! Rewrites that keep every value: repeated work is done once, what nothing uses goes, in loops too, sums of pads
+//! Rewrites that keep every value (but the sign of a zero that a zero is added to): repeated work is done once, what nothing uses goes, in loops too, sums of pads
 //! become concatenations, and, for fusion, slices move to their sources.
 
 use crate::graph::{Graph, Loop, LoopOut, Node, NodeId, Phase, Program};
@@ -106,17 +106,17 @@ impl Rewriter {
                 }
                 None
             }
-            Op::Map(Map::Add) => match (self.constant(args[0]), self.constant(args[1])) {
+            Op::Map(Map::Add) => match (self.g.constant(args[0]), self.g.constant(args[1])) {
                 (Some(0.0), _) => Some(args[1]),
                 (_, Some(0.0)) => Some(args[0]),
                 _ => self.concat_of_pads(args),
             },
-            Op::Map(Map::Mul) => match (self.constant(args[0]), self.constant(args[1])) {
+            Op::Map(Map::Mul) => match (self.g.constant(args[0]), self.g.constant(args[1])) {
                 (Some(1.0), _) => Some(args[1]),
                 (_, Some(1.0)) => Some(args[0]),
                 _ => None,
             },
-            Op::Map(Map::Div) if self.constant(args[1]) == Some(1.0) => Some(args[0]),
+            Op::Map(Map::Div) if self.g.constant(args[1]) == Some(1.0) => Some(args[0]),
             Op::Map(Map::Neg) => {
                 let inner = self.g.node(args[0]);
                 (inner.op == Op::Map(Map::Neg)).then(|| inner.args[0])
@@ -135,16 +135,6 @@ impl Rewriter {
                 let ((fa, a), (fb, b)) = (flipped(&self.g, args[0]), flipped(&self.g, args[1]));
                 (fa || fb).then(|| self.make(Op::MatMul { ta: ta ^ fa, tb: tb ^ fb, fold }, &[a, b]))
             }
-            _ => None,
-        }
-    }
-
-    /// The number that `id` holds everywhere, if it is a repeated constant.
-    fn constant(&self, id: NodeId) -> Option<f64> {
-        let node = self.g.node(id);
-        match node.op {
-            Op::Const(value) => Some(value),
-            Op::Broadcast { .. } => self.constant(node.args[0]),
             _ => None,
         }
     }

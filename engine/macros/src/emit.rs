@@ -1,7 +1,7 @@
 //! Programs to Rust: the encoded graph, and for each fused region one function over `T: Real`.
 
 use crate::lower::Programs;
-use g2_ir::fuse::{literal, regions};
+use g2_ir::fuse::regions;
 use g2_ir::{Graph, Map, NodeId, Op, Program, Region};
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
@@ -126,7 +126,7 @@ fn expand_region(graph: &Graph, region: &Region) -> TokenStream {
         if let Some(k) = region.scalars.iter().position(|&n| n == id) {
             return operand("s", k);
         }
-        expand_number(literal(graph, id).expect("a value that is neither read nor computed is a constant"))
+        expand_number(graph.constant(id).expect("a value that is neither read nor computed is a constant"))
     };
     let mut body = TokenStream::new();
     for &id in &region.nodes {

@@ -5,7 +5,7 @@
 //! compose  `use` brings in items of other graphs; each item exports itself
 //! names    names known, declared once, used
 //! lower    names become nodes, shapes are checked: one program for each mode
-//! g2_ir    verify, hoist, differentiate, simplify, fuse
+//! g2_ir    hoist, differentiate, simplify, fuse; verified after each
 //! emit     programs and kernels as Rust
 //! ```
 //!
