@@ -2,7 +2,7 @@
 
 use crate::checkpoint::folder::{self, RunFolder};
 use crate::checkpoint::{Saved, durable, tensors};
-use crate::config::Config;
+use crate::config::{Config, Training};
 use crate::corpus::{self, Corpus};
 use crate::experiment::{Ended, Experiment};
 use crate::language_model::LanguageModel;
@@ -236,6 +236,14 @@ impl ExportArguments {
         let (config, _, parameters) = load(saved, 1)?;
         let state = torch::state_dict(&parameters, &config.model, vocab)?;
         durable::write_file(&self.out, &tensors::encode(&state)?)?;
-        Ok(format!("{} holds {} tensors\n", self.out.display(), state.len()))
+        let mut said = format!("{} holds {} tensors\n", self.out.display(), state.len());
+        if config.gates.training == Training::Sharpened {
+            said += &format!(
+                "its gates are sharpened: torch.nn.LSTM computes the same once the rows of i and f, the first 2H of weights \
+                 and biases, are divided by gates.tau = {}\n",
+                config.gates.tau
+            );
+        }
+        Ok(said)
     }
 }

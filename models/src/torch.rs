@@ -10,6 +10,9 @@
 //! bias          decoder.bias                             [V]
 //! ```
 //!
+//! Parameters are not changed on the way. In evaluation our cells are `torch.nn.LSTM`, but for the sharpened one, which
+//! still divides the pre-activations of i and f by `tau`.
+//!
 //! The layers' names are those of `torch.nn.LSTM`, the others those of PyTorch's example of a language model. What
 //! [`state_dict`] gives is loaded by
 //!

@@ -207,7 +207,7 @@ proptest! {
     /// More with `PROPTEST_CASES=1000000`.
     #[test]
     fn no_damage_panics((file, bytes) in any_damage()) {
-        static PATH: LazyLock<PathBuf> = LazyLock::new(|| sound("fuzz"));
+        static PATH: LazyLock<PathBuf> = LazyLock::new(|| sound(&format!("fuzz-{}", std::process::id())));
         fs::write(PATH.join(FILES[file]), &bytes).unwrap();
         let read = Saved::read(&PATH);
         fs::write(PATH.join(FILES[file]), &SOUND[file]).unwrap();

@@ -82,10 +82,35 @@ fn what_is_exported_is_what_was_imported() {
         };
         assert_eq!((&ours.shape, &ours.data), (&tensor.shape, &sum), "{name}");
     }
-    succeed(&export);
+    assert!(!succeed(&export).contains("sharpened"));
     assert_eq!(fs::read(&file).unwrap(), encode(&exported).unwrap());
     let output = g2lstm(&["export", "--checkpoint", run.to_str().unwrap(), "--out", run.to_str().unwrap()]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("not a plain file"));
+}
+
+#[test]
+fn divided_by_tau_a_sharpened_model_is_pytorchs() {
+    let folder = Folder::new("torch-sharpened");
+    let tau = ["--set", "gates.training=sharpened", "--set", "gates.tau=0.25"];
+    let mut tensors = decode(STATE_DICT).unwrap();
+    // The first half of the rows is that of i and f.
+    let sharp = tensors.iter_mut().filter(|(name, _)| name.starts_with("rnn."));
+    sharp.for_each(|(_, tensor)| {
+        let half = tensor.data.len() / 2;
+        tensor.data[..half].iter_mut().for_each(|v| *v *= 0.25);
+    });
+    let imported = folder.import(&encode(&tensors).unwrap(), &tau);
+    assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+    let run = folder.0.join("run");
+    let run = run.to_str().unwrap();
+    let file = folder.0.join("exported.safetensors");
+    let said = succeed(&["export", "--checkpoint", run, "--out", file.to_str().unwrap()]);
+    assert!(said.contains("gates.tau = 0.25"), "{said}");
+    let found: serde_json::Value =
+        serde_json::from_str(&succeed(&["eval", "--checkpoint", run, "--split", "test", "--json"])).unwrap();
+    let reference: serde_json::Value = serde_json::from_str(REFERENCE).unwrap();
+    let [found, expected] = [&found["perplexity"], &reference["before"]["test"]].map(|v| v.as_f64().unwrap());
+    assert!((found / expected - 1.0).abs() < TOLERANCE, "{found}, PyTorch {expected}");
 }
 
 #[test]
