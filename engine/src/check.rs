@@ -294,7 +294,7 @@ impl<'c> Trial<'c> {
             let loss = |by: f64| self.moved(by, &direction).execute(Fusion::Fused, 1).map(|results| results["loss"][0]);
             // A large step truncates, a small one rounds: a right slope agrees with one of them.
             let mut best = f64::INFINITY;
-            for h in [1e-3, 1e-4, 1e-5] {
+            for h in [1e-3, 1e-4, 1e-5, 1e-6] {
                 let near = 8.0 * (loss(h)? - loss(-h)?);
                 let numeric = (near - (loss(2.0 * h)? - loss(-2.0 * h)?)) / (12.0 * h);
                 best = best.min((numeric - slope).abs() / (1e-9 + numeric.abs().max(slope.abs())));

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// One dimension: a polynomial with integer coefficients over named sizes, in normal form (terms sorted, no zero
-/// coefficient), so that two dimensions are equal exactly when they are equal for all sizes.
+/// coefficient), so that two dimensions are equal exactly when they are equal for all sizes. Coefficients saturate: no
+/// memory holds such a tensor.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Dim(SmallVec<[Term; 1]>);
 
@@ -27,14 +28,15 @@ impl Dim {
 
     /// A fixed number.
     pub fn number(value: usize) -> Dim {
-        Dim::normal([(SmallVec::new(), value as i64)])
+        Dim::normal([(SmallVec::new(), i64::try_from(value).unwrap_or(i64::MAX))])
     }
 
     fn normal(terms: impl IntoIterator<Item = (Factors, i64)>) -> Dim {
         let mut sum: BTreeMap<Factors, i64> = BTreeMap::new();
         for (mut factors, coefficient) in terms {
             factors.sort();
-            *sum.entry(factors).or_default() += coefficient;
+            let total = sum.entry(factors).or_default();
+            *total = total.saturating_add(coefficient);
         }
         let terms = sum.into_iter().filter(|&(_, coefficient)| coefficient != 0);
         Dim(terms.map(|(factors, coefficient)| Term { factors, coefficient }).collect())
@@ -42,7 +44,7 @@ impl Dim {
 
     /// `self - other`.
     pub fn minus(&self, other: &Dim) -> Dim {
-        let negated = other.0.iter().map(|t| (t.factors.clone(), -t.coefficient));
+        let negated = other.0.iter().map(|t| (t.factors.clone(), t.coefficient.saturating_neg()));
         Dim::normal(self.pairs().chain(negated))
     }
 
@@ -122,7 +124,7 @@ impl std::ops::Mul for &Dim {
     fn mul(self, other: &Dim) -> Dim {
         let product = |a: &Term, b: &Term| {
             let factors = a.factors.iter().chain(&b.factors).cloned().collect();
-            (factors, a.coefficient * b.coefficient)
+            (factors, a.coefficient.saturating_mul(b.coefficient))
         };
         Dim::normal(self.0.iter().flat_map(|a| other.0.iter().map(move |b| product(a, b))))
     }

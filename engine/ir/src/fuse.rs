@@ -53,17 +53,43 @@ fn fuse_graph(g: &Graph, kernels: &mut usize) -> Graph {
     new
 }
 
+/// A set of nodes by number.
+#[derive(Clone)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn new(count: usize) -> Bits {
+        Bits(vec![0; count.div_ceil(64)])
+    }
+
+    fn insert(&mut self, k: usize) {
+        self.0[k / 64] |= 1 << (k % 64);
+    }
+
+    fn contains(&self, k: usize) -> bool {
+        self.0[k / 64] >> (k % 64) & 1 == 1
+    }
+
+    fn meets(&self, other: &Bits) -> bool {
+        self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
+    }
+
+    fn add(&mut self, other: &Bits) {
+        self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a |= b);
+    }
+}
+
 /// For each node the group it belongs to, named by its first member; other nodes are groups of their own.
 fn group(g: &Graph) -> Vec<usize> {
     let count = g.nodes.len();
     let mut group: Vec<usize> = (0..count).collect();
     // ancestors[i]: every node that node i is computed from.
-    let mut ancestors: Vec<BTreeSet<usize>> = Vec::with_capacity(count);
+    let mut ancestors: Vec<Bits> = Vec::with_capacity(count);
     for (i, node) in g.nodes.iter().enumerate() {
-        let mut all: BTreeSet<usize> = BTreeSet::new();
+        let mut all = Bits::new(count);
         for arg in &node.args {
             all.insert(arg.index());
-            all.extend(&ancestors[arg.index()]);
+            all.add(&ancestors[arg.index()]);
         }
         ancestors.push(all);
         if !node.op.is_elementwise() {
@@ -107,30 +133,22 @@ fn is_small(g: &Graph, group: &[usize], a: usize, b: usize) -> bool {
 }
 
 /// Whether two groups can run as one: no group besides them is computed from one and needed by the other.
-fn may_merge(group: &[usize], ancestors: &[BTreeSet<usize>], a: usize, b: usize) -> bool {
+fn may_merge(group: &[usize], ancestors: &[Bits], a: usize, b: usize) -> bool {
     let known = ancestors.len();
     let inside = |i: usize| group[i] == a || group[i] == b;
-    // Groups that read from inside, directly or through other groups.
-    let mut below: BTreeSet<usize> = BTreeSet::new();
-    for i in 0..known {
-        let reads = ancestors[i].iter().any(|&x| inside(x) || below.contains(&group[x]));
-        if !inside(i) && reads {
-            below.insert(group[i]);
-        }
-    }
-    // A second pass sees groups whose first members stand before the members that read.
+    let mut reached = Bits::new(group.len());
+    (0..known).filter(|&i| inside(i)).for_each(|i| reached.insert(i));
+    // Groups that read from inside, directly or through other groups: a group runs as one, so all of it waits.
+    let mut below = Bits::new(group.len());
     loop {
-        let before = below.len();
-        for i in 0..known {
-            if !inside(i) && ancestors[i].iter().any(|&x| below.contains(&group[x])) {
-                below.insert(group[i]);
-            }
-        }
-        if below.len() == before {
-            break;
+        let found = (0..known).find(|&i| !inside(i) && !below.contains(i) && ancestors[i].meets(&reached));
+        let Some(found) = found else { break };
+        for i in (0..known).filter(|&i| group[i] == group[found]) {
+            below.insert(i);
+            reached.insert(i);
         }
     }
-    (0..known).filter(|&i| inside(i)).all(|i| ancestors[i].iter().all(|&x| !below.contains(&group[x])))
+    (0..known).filter(|&i| inside(i)).all(|i| !ancestors[i].meets(&below))
 }
 
 /// The graph with each group's nodes side by side, and the members of the element-wise groups.

@@ -47,8 +47,9 @@ impl Tensor {
         Tensor { shape: self.shape[1..].to_vec(), data: self.data[t * size..(t + 1) * size].to_vec() }
     }
 
-    fn stack(steps: &[Tensor]) -> Tensor {
-        let shape = [&[steps.len()], steps[0].shape.as_slice()].concat();
+    /// Steps of one shape, one after the other.
+    fn stack(steps: &[Tensor], shape: &[usize]) -> Tensor {
+        let shape = [&[steps.len()], shape].concat();
         Tensor { shape, data: steps.iter().flat_map(|s| s.data.clone()).collect() }
     }
 
@@ -201,27 +202,32 @@ fn run_loop(lp: &Loop, outer: &[Value], context: &Context<'_>) -> LoopResults {
             after[k].push(result);
         }
     }
-    let all = |mut steps: Vec<Tensor>| {
+    let all = |mut steps: Vec<Tensor>, body_value: NodeId| {
         if lp.reversed {
             steps.reverse();
         }
         match lp.kind {
-            LoopKind::Scan { .. } => Value::Tensor(Tensor::stack(&steps)),
+            LoopKind::Scan { .. } => Value::Tensor(Tensor::stack(&steps, &context.dims(&lp.body.shape(body_value).0))),
             LoopKind::Stack { .. } => Value::Family(steps),
         }
     };
+    let output = |k: usize| lp.body.outputs[k];
     let mut results = LoopResults::new();
     for k in 0..lp.carries {
         results.insert(LoopOut::Final(k), Value::Tensor(carries[k].clone()));
-        results.insert(LoopOut::Before(k), all(before[k].clone()));
-        results.insert(LoopOut::After(k), all(after[k].clone()));
+        results.insert(LoopOut::Before(k), all(before[k].clone(), lp.carry_arg(k)));
+        results.insert(LoopOut::After(k), all(after[k].clone(), output(k)));
     }
     for k in 0..lp.ys {
-        results.insert(LoopOut::Y(k), all(after[lp.carries + k].clone()));
+        results.insert(LoopOut::Y(k), all(after[lp.carries + k].clone(), output(lp.carries + k)));
     }
     for k in 0..lp.accs {
         let steps = &after[lp.carries + lp.ys + k];
-        let mut sum = Tensor::zeros(&steps[0].shape);
+        // A stack's own symbols stand for no one number; it has at least one layer.
+        let shape = steps
+            .first()
+            .map_or_else(|| context.dims(&lp.body.shape(output(lp.carries + lp.ys + k)).0), |step| step.shape.clone());
+        let mut sum = Tensor::zeros(&shape);
         steps.iter().for_each(|step| sum.add(step));
         results.insert(LoopOut::Acc(k), Value::Tensor(sum));
     }

@@ -97,9 +97,10 @@ use std::collections::{BTreeMap, BTreeSet};
 ///
 /// **Scans.** `scan Cell[hidden = dim](inputs, outers, or name = value)`, then in any order, with or without commas:
 /// `from (h0, c0)` (else zeros), `carried` (states stay from run to run), `reversed`, `masked lengths` (a row's states
-/// stop at its length), `drop w by p` (weight drop on the cell's parameter `w`), `as NAME` (its leaves are `NAME.w`).
-/// The cell's dimensions follow from the arguments, then `[hidden = dim]`, then the dimension of the same name here. Its
-/// hypers are the values of that name here, else one hyper of the model, shared.
+/// stop at its length; what the cell puts out beyond it is still computed: weigh it by `length_mask`), `drop w by p`
+/// (weight drop on the cell's parameter `w`), `as NAME` (its leaves are `NAME.w`). The cell's dimensions follow from the
+/// arguments, then `[hidden = dim]`, then the dimension of the same name here. Its hypers are the values of that name
+/// here, else one hyper of the model, shared.
 #[proc_macro]
 pub fn graph(tokens: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let mut errors = Diagnostics::default();

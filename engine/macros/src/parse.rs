@@ -307,6 +307,9 @@ fn parse_statement(input: ParseStream, into: &mut Vec<Statement>) -> Result<()> 
     }
     let keyword: Ident = input.parse().map_err(|e| wants_statement(e.span()))?;
     if keyword == "loss" {
+        if input.peek(Token![=]) {
+            return Err(input.error("a loss has no name: write `loss sum(x);`"));
+        }
         let value = parse_expr(input)?;
         input.parse::<Token![;]>()?;
         into.push(Statement::Loss(value));

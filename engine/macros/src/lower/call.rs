@@ -349,7 +349,9 @@ fn reduce(lower: &mut Lower, scope: &mut Scope, call: &Call) -> Lowered<(Value, 
         }
     };
     axes.sort_unstable();
-    axes.dedup();
+    if axes.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(lower.report(call.range, format!("{} names an axis twice", call.name)));
+    }
     let gone = Shape(axes.iter().map(|&a| shape.0[a].clone()).collect());
     if axes.is_empty() {
         return Ok((lower.value(x), gone));

@@ -353,8 +353,9 @@ impl Lower<'_> {
             None => local.to_owned(),
         };
         if self.leaves.iter().any(|l| l.name == name) {
+            let bare = local.rsplit('.').next().unwrap_or(local);
             let message = format!(
-                "two leaves of this model are called `{name}`; name this scan's: `scan .. as NAME` makes it `NAME.{local}`"
+                "two leaves of this model are called `{name}`; name this scan's: `scan .. as NAME` makes it `NAME.{bare}`"
             );
             return Err(self.report(range, message));
         }

@@ -109,6 +109,9 @@ pub(crate) struct Lower<'a> {
     serials: usize,
 }
 
+/// Most operations of one graph: fns that call fns grow fast.
+const MOST_NODES: usize = 2000;
+
 impl<'a> Lower<'a> {
     pub(crate) fn new(units: &'a Units, errors: &'a mut Diagnostics, mode: Mode, kind: LevelKind) -> Lower<'a> {
         let mut lower = Lower {
@@ -158,6 +161,10 @@ impl<'a> Lower<'a> {
     ) -> Lowered<T> {
         if self.via.iter().any(|(k, ..)| k == key) {
             return Err(Reported); // Recursion, which `names` reports.
+        }
+        if self.graph().nodes.len() > MOST_NODES {
+            let message = format!("this model is more than {MOST_NODES} operations when its fns are written out");
+            return Err(self.report(range, message));
         }
         self.via.push((key.to_owned(), name.to_owned(), range));
         let result = lower(self);

@@ -4,12 +4,32 @@ use super::{parse_decls, parse_list, parse_statement};
 use crate::ast::*;
 use crate::error::Range;
 use proc_macro2::{Ident, Span};
+use std::cell::Cell;
 use syn::parse::{ParseStream, Result};
 use syn::{Token, braced, bracketed, parenthesized, token};
 
+/// Most expressions inside of each other, and most operators in a row: the stages after this one are recursive.
+const MOST_DEEP: usize = 256;
+
+thread_local! {
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Runs a parser one level deeper.
+fn deeper<T>(input: ParseStream, parse: impl FnOnce(ParseStream) -> Result<T>) -> Result<T> {
+    let depth = DEPTH.with(|depth| depth.replace(depth.get() + 1));
+    let result = if depth < MOST_DEEP { parse(input) } else { Err(too_deep(input)) };
+    DEPTH.with(|depth| depth.set(depth.get() - 1));
+    result
+}
+
+fn too_deep(input: ParseStream) -> syn::Error {
+    input.error(format!("more than {MOST_DEEP} operations in one expression; give parts of it names with `let`"))
+}
+
 /// One expression.
 pub(super) fn parse_expr(input: ParseStream) -> Result<Expr> {
-    parse_binary(input, 0)
+    deeper(input, |input| parse_binary(input, 0))
 }
 
 fn operator(input: ParseStream) -> Option<(Operator, u8)> {
@@ -27,7 +47,12 @@ fn operator(input: ParseStream) -> Option<(Operator, u8)> {
 
 fn parse_binary(input: ParseStream, least: u8) -> Result<Expr> {
     let mut left = parse_unary(input)?;
+    let mut operators = 0;
     while let Some((operator, binding)) = operator(input).filter(|(_, binding)| *binding > least) {
+        operators += 1;
+        if operators > MOST_DEEP {
+            return Err(too_deep(input));
+        }
         skip_operator(input)?;
         let right = parse_binary(input, binding)?;
         let range = left.range.to(right.range);
@@ -45,7 +70,7 @@ fn skip_operator(input: ParseStream) -> Result<()> {
 
 fn parse_unary(input: ParseStream) -> Result<Expr> {
     if let Some(minus) = input.parse::<Option<Token![-]>>()? {
-        let operand = parse_unary(input)?;
+        let operand = deeper(input, parse_unary)?;
         let range = Range::from(minus.span).to(operand.range);
         return Ok(Expr { kind: ExprKind::Negate(Box::new(operand)), range });
     }

@@ -1,6 +1,6 @@
 //! Every class of error, by its message: one test a stage.
 
-use super::{LANGUAGE_MODEL, check};
+use super::{LANGUAGE_MODEL, check, expand};
 
 #[test]
 fn syntax_errors_say_what_belongs_there() {
@@ -215,6 +215,32 @@ fn stacks_change_the_width_and_nothing_else() {
             "the result of a layer of `layers` has the shape of its input with `b` as the last axis, [time, batch, layers.b]; found [time, batch, layers.a]",
         ],
     );
+}
+
+#[test]
+fn what_is_too_much_is_an_error() {
+    let too_deep = "more than 256 operations in one expression; give parts of it names with `let`";
+    for expression in [
+        format!("{}x{}", "exp(".repeat(3000), ")".repeat(3000)),
+        format!("x{}", " + x".repeat(3000)),
+        format!("{}x", "-".repeat(3000)),
+    ] {
+        check_start(&format!("fn f(x) = {expression};"), too_deep);
+    }
+    let doubling: String = (1..25).map(|k| format!("fn f{k}(x) = f{}(f{}(x));", k - 1, k - 1)).collect();
+    let model = "model M[n] { param w: [n]; loss sum(f24(w)); }";
+    check_start(
+        &format!("fn f0(x) = exp(x); {doubling} {model}"),
+        "in `f24`: this model is more than 2000 operations when its fns are written out",
+    );
+    check("model M[n] { param w: [n, n]; loss = sum(w); }", &["a loss has no name: write `loss sum(x);`"]);
+    check("model M[n] { param w: [n, n]; loss sum(sum(w, axes = [0, 0])); }", &["sum names an axis twice"]);
+}
+
+/// Checks the first error.
+fn check_start(source: &str, message: &str) {
+    let errors = expand(source).1;
+    assert_eq!(errors.first().map(String::as_str), Some(message), "in {}", &source[..60]);
 }
 
 #[test]
