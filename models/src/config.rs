@@ -238,7 +238,8 @@ impl Config {
         ];
         for (key, value) in counts {
             ensure!(value >= 1, "{key} = {value}: it must be at least 1");
-            ensure!(value <= 1 << 24, "{key} = {value}: it must be at most {}", 1 << 24);
+            let most = if key == "model.layers" { 1 << 10 } else { 1 << 24 };
+            ensure!(value <= most, "{key} = {value}: it must be at most {most}");
         }
         let dropout = &model.dropout;
         let probabilities = [
@@ -347,6 +348,7 @@ mod tests {
     #[test]
     fn mistakes_name_the_key() {
         check_error(&["train.epoch=2"], &["train", "`epoch`", "`epochs`"]);
+        check_error(&["model.layers=1025"], &["model.layers = 1025", "at most 1024"]);
         check_error(&["model.layers=0"], &["model.layers = 0", "at least 1"]);
         check_error(&["model.hidden=-1"], &["model", "hidden", "-1"]);
         check_error(&["gates.training=gaussian"], &["gates", "gaussian", "`gumbel`"]);

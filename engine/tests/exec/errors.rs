@@ -44,6 +44,21 @@ fn sizes() {
 }
 
 #[test]
+fn more_than_memory_can_hold() {
+    check(
+        with(bindings().with("vocab", (1 << 62) + 1)),
+        "`embed`: [vocab, embedding]: [4611686018427387905, 24] is more than memory can hold; bind it with \
+         `Bindings::with`",
+    );
+    let huge = bindings().with("vocab", 1 << 45);
+    let error = Parameters::<f32>::new(Tagger::DEFINITION.training.unwrap(), &huge).unwrap_err().to_string();
+    assert!(
+        error.starts_with("the parameters would need ") && error.ends_with("make the dimensions smaller"),
+        "{error}"
+    );
+}
+
+#[test]
 fn inputs() {
     let (mut executor, _) = tagger::<f32>(options());
     check(executor.set_index("token", &[0; 35]), "there is no index input `token`; there are: `tokens`, `targets`");
