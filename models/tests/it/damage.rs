@@ -97,7 +97,7 @@ fn other_versions_and_shapes_are_refused() {
         }
     };
     config("hidden = 12", "hidden = 13", &["`weight_ih_l0` is [48, 8]", "[52, 8]"]);
-    config("layers = 2", "layers = 16777216", &["no `weight_ih_l2`"]);
+    config("layers = 2", "layers = 1024", &["no `weight_ih_l2`"]);
     config("layers = 2", "layers = 1", &["no place", "_l1`"]);
     config("hidden = 12", "hidden = 16777216", &["[67108864, 8]"]);
     config("tie = false", "tie = true", &["`decoder.weight`", "model.tie = false"]);
