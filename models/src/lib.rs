@@ -4,7 +4,8 @@
 //! line by line), `demo` (two experiments on the text that is shipped). Beside them: `registry` (the shipped models by
 //! name), `graph_text` (their graphs to read), `layer_bench` (how fast a layer is), `proposition` (Proposition 3.1,
 //! counted), `figures` (what there is to plot), `plots` (SVG), `page` (HTML), `checkpoint` (what a run leaves on
-//! disk), `torch` (its names in PyTorch), `metrics`, `signal`, `run` (the commands that use these).
+//! disk), `torch` (its names in PyTorch), `trained` (a model read back), `metrics`, `signal`, `run` (the
+//! commands that use these).
 
 pub mod batches;
 pub mod checkpoint;
@@ -28,3 +29,4 @@ pub mod run;
 pub mod signal;
 pub mod torch;
 pub mod train;
+pub mod trained;

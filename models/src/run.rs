@@ -1,15 +1,15 @@
 //! The commands that make and read checkpoints: `train`, `eval`, `import`, `export`.
 
-use crate::checkpoint::folder::{self, RunFolder};
-use crate::checkpoint::{Saved, durable, tensors};
+use crate::checkpoint::folder::RunFolder;
+use crate::checkpoint::{durable, tensors};
 use crate::config::{Config, Training};
 use crate::corpus::{self, Corpus};
 use crate::experiment::{Ended, Experiment};
-use crate::language_model::LanguageModel;
 use crate::metrics::Record;
 use crate::report::{Report, thousands};
 use crate::signal::{Signal, Stop};
 use crate::torch;
+use crate::trained::Trained;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -141,24 +141,15 @@ impl Split {
     }
 }
 
-/// A saved model and its parameters.
-fn load(saved: Saved, threads: usize) -> Result<(Config, LanguageModel, g2_engine::Parameters<f32>)> {
-    let model = LanguageModel::new(&saved.config, saved.vocabulary.len(), threads);
-    let mut parameters = model.parameters()?;
-    saved.parameters.store(&mut parameters)?;
-    Ok((saved.config, model, parameters))
-}
-
 impl EvalArguments {
     /// The perplexity of a text, read as one column: every token but the first, each after all that precedes it.
     ///
     /// # Errors
     /// Those of reading the checkpoint and the text.
     pub fn run(self, threads: usize) -> Result<String> {
-        let saved = folder::read(&self.checkpoint)?;
-        let dir = self.data.as_ref().unwrap_or(&saved.config.data.dir);
-        let text = corpus::read_ids(dir, self.split.name(), saved.config.data.level, &saved.vocabulary)?;
-        let (config, model, parameters) = load(saved, threads)?;
+        let Trained { config, vocabulary, model, parameters } = Trained::read(&self.checkpoint, threads)?;
+        let dir = self.data.as_ref().unwrap_or(&config.data.dir);
+        let text = corpus::read_ids(dir, self.split.name(), config.data.level, &vocabulary)?;
         let mut evaluator = model.evaluator(1, config.train.steps.min(text.len()))?;
         let score = evaluator.score(&parameters, &text)?;
         let (split, perplexity) = (self.split.name(), score.perplexity());
@@ -231,10 +222,8 @@ impl ExportArguments {
     /// # Errors
     /// Those of reading the checkpoint and of writing the file.
     pub fn run(self) -> Result<String> {
-        let saved = folder::read(&self.checkpoint)?;
-        let vocab = saved.vocabulary.len();
-        let (config, _, parameters) = load(saved, 1)?;
-        let state = torch::state_dict(&parameters, &config.model, vocab)?;
+        let Trained { config, vocabulary, model: _, parameters } = Trained::read(&self.checkpoint, 1)?;
+        let state = torch::state_dict(&parameters, &config.model, vocabulary.len())?;
         durable::write_file(&self.out, &tensors::encode(&state)?)?;
         let mut said = format!("{} holds {} tensors\n", self.out.display(), state.len());
         if config.gates.training == Training::Sharpened {
