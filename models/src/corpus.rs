@@ -166,7 +166,10 @@ fn read_part(dir: &Path, part: &str) -> Result<(String, String)> {
 }
 
 /// The ids of a text's tokens.
-fn look_up(text: Text<'_>, level: Level, vocabulary: &Vocabulary) -> Result<Vec<u32>> {
+///
+/// # Errors
+/// As [`Corpus::from_texts`].
+pub fn look_up(text: Text<'_>, level: Level, vocabulary: &Vocabulary) -> Result<Vec<u32>> {
     let unknown = vocabulary.id(UNKNOWN);
     tokens(text, level, |token, line| {
         vocabulary.id(token).or(unknown).with_context(|| {

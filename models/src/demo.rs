@@ -7,7 +7,7 @@ use crate::experiment::Experiment;
 use crate::gates::{CLOSED, GateShares, OPEN};
 use crate::page::{Page, verdict};
 use crate::proposition;
-use crate::report::{Report, thousands};
+use crate::report::{Report, Verbosity, thousands};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::fs::{self, File};
@@ -51,7 +51,7 @@ const PROPOSITION_STEPS: u64 = 100;
 ///
 /// # Errors
 /// If training fails, or nothing can be printed or written.
-pub fn run(arguments: &Arguments, threads: usize) -> Result<()> {
+pub fn run(arguments: &Arguments, threads: usize, verbosity: Verbosity) -> Result<()> {
     let configs = [config("baseline")?, config("gumbel")?];
     let corpus = corpus(configs[0].data.level)?;
     let page = &arguments.out;
@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments, threads: usize) -> Result<()> {
     for config in &configs {
         experiments.push(Experiment::new(config, &corpus, threads)?);
     }
-    let report = Report::new(experiments.iter().map(Experiment::steps).sum());
+    let report = Report::new(experiments.iter().map(Experiment::steps).sum(), verbosity);
     report
         .line("Tiny Shakespeare, two language models: plain gates, and gates sampled in training (Li et al. 2018)")?;
     for experiment in &mut experiments {
@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments, threads: usize) -> Result<()> {
     }
 
     report.line("")?;
-    report.line("No noise              perplexity         input gates        forget gates")?;
+    report.result("No noise              perplexity         input gates        forget gates")?;
     report
         .line(&format!("                      valid   test       < {CLOSED}    > {OPEN}     < {CLOSED}    > {OPEN}"))?;
     report.stage("gates".to_owned());
@@ -80,7 +80,7 @@ pub fn run(arguments: &Arguments, threads: usize) -> Result<()> {
         let figures = experiment.figures()?;
         let GateShares { input, forget } = figures.evaluation[0];
         let percent = |share: f64| format!("{:6.1} %", 100.0 * share);
-        report.line(&format!(
+        report.result(&format!(
             "{:18} {:8.3} {:6.3}  {} {}   {} {}",
             figures.name,
             figures.valid_perplexity,
@@ -95,8 +95,8 @@ pub fn run(arguments: &Arguments, threads: usize) -> Result<()> {
 
     report.stage("Proposition 3.1".to_owned());
     let proposition = proposition::count(experiments[1].model(), PROPOSITION_STEPS)?;
-    report.line("")?;
-    report.line(&format!(
+    report.result("")?;
+    report.result(&format!(
         "Proposition 3.1, {} gates sampled by the training kernel: {}",
         thousands(proposition.gates() as usize),
         verdict(&proposition),
@@ -113,13 +113,19 @@ pub fn run(arguments: &Arguments, threads: usize) -> Result<()> {
         commands: &COMMANDS.map(|(purpose, command)| (purpose, command.to_owned())),
     };
     fs::write(page, html.html()?).with_context(|| unwritable(page))?;
-    report.line("")?;
-    report.line(&format!("All figures: {}", page.display()))?;
+    report.result("")?;
+    report.result(&format!("All figures: {}", page.display()))?;
     report.finish();
     Ok(())
 }
 
-const COMMANDS: [(&str, &str); 4] = [
+const COMMANDS: [(&str, &str); 5] = [
+    (
+        "Keep a run: train, then look at its gates and let it write",
+        "g2lstm train --config models/configs/shakespeare.toml --out RUN\n\
+         g2lstm gates --checkpoint RUN\n\
+         g2lstm generate --checkpoint RUN --length 1000 --temperature 0.7",
+    ),
     (
         "Change anything in the configuration",
         "g2lstm train --config models/configs/shakespeare.toml --set gates.training=sharpened --set gates.tau=0.2",

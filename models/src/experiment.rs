@@ -5,7 +5,7 @@ use crate::checkpoint::folder::RunFolder;
 use crate::checkpoint::{self, Contents, Saved};
 use crate::config::Config;
 use crate::corpus::Corpus;
-use crate::figures::{self, Figures};
+use crate::figures::{self, Curve, Figures};
 use crate::language_model::{Evaluator, LanguageModel, Learner};
 use crate::metrics::Record;
 use crate::report::{Report, thousands};
@@ -217,12 +217,14 @@ impl<'a> Experiment<'a> {
         Ok(test.score(self.learner.parameters(), &self.corpus.test)?.perplexity())
     }
 
-    /// What there is to plot: gates over the validation text, their means at the text's beginning.
+    /// What there is to plot: losses, gates over the validation text, their means at the text's beginning.
     ///
     /// # Errors
     /// If the engine cannot run.
     pub fn figures(&self) -> Result<Figures> {
-        figures::figures(&self.model, self.config, self.learner.parameters(), self.corpus)
+        let mut figures = figures::figures(&self.model, self.config, self.learner.parameters(), self.corpus)?;
+        figures.curve = Curve::of(&self.records);
+        Ok(figures)
     }
 
     /// The model.

@@ -312,6 +312,29 @@ impl Evaluator {
         Ok(means)
     }
 
+    /// Sets the state to zero: a text begins.
+    pub fn restart(&mut self) {
+        self.executor.reset_states();
+    }
+
+    /// Feeds one token where windows are of one place, and writes the scores `[vocab]` of what can follow: the
+    /// softmax's input.
+    ///
+    /// # Errors
+    /// If the engine cannot run, or windows are larger.
+    pub fn feed(&mut self, parameters: &Parameters<f32>, token: u32, scores: &mut Vec<f32>) -> Result<()> {
+        self.executor.set_index("tokens", &[token])?;
+        self.executor.set_index("targets", &[0])?;
+        self.executor.forward(parameters, 0)?;
+        let h = self.executor.state(&format!("layers.{}.h", self.layers - 1))?;
+        let get = |name| parameters.get(name).with_context(|| format!("there is no {name}: a defect"));
+        let decoder = get("decoder").or_else(|_| get("embed"))?;
+        let score = |(row, bias): (&[f32], &f32)| bias + row.iter().zip(h).map(|(w, h)| w * h).sum::<f32>();
+        scores.clear();
+        scores.extend(decoder.chunks_exact(h.len()).zip(get("bias")?).map(score));
+        Ok(())
+    }
+
     /// Input and forget gates `[steps, batch, hidden]` of each layer, window by window.
     fn visit_gates(
         &mut self,

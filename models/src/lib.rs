@@ -4,8 +4,8 @@
 //! line by line), `demo` (two experiments on the text that is shipped). Beside them: `registry` (the shipped models by
 //! name), `graph_text` (their graphs to read), `layer_bench` (how fast a layer is), `proposition` (Proposition 3.1,
 //! counted), `figures` (what there is to plot), `plots` (SVG), `page` (HTML), `checkpoint` (what a run leaves on
-//! disk), `torch` (its names in PyTorch), `trained` (a model read back), `metrics`, `signal`, `run` (the
-//! commands that use these).
+//! disk), `torch` (its names in PyTorch), `trained` (a model read back), `metrics`, `signal`, `run` (the commands
+//! that use these), `gates_page` and `generate` (a trained model's figures and its text).
 
 pub mod batches;
 pub mod checkpoint;
@@ -16,6 +16,8 @@ pub mod evaluate;
 pub mod experiment;
 pub mod figures;
 pub mod gates;
+pub mod gates_page;
+pub mod generate;
 pub mod graph_text;
 pub mod language_model;
 pub mod layer_bench;

@@ -4,17 +4,31 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
 
-/// A bar that nobody sees unless standard error is a terminal, and lines that everybody sees.
+/// How much is said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Verbosity {
+    /// Progress and results.
+    #[default]
+    Normal,
+    /// Results only.
+    Quiet,
+}
+
+/// A bar that nobody sees unless standard error is a terminal, and lines.
 pub struct Report {
     bar: ProgressBar,
+    verbosity: Verbosity,
 }
 
 impl Report {
     /// For `ticks` steps in all.
-    pub fn new(ticks: usize) -> Report {
-        let bar = ProgressBar::new(ticks as u64);
+    pub fn new(ticks: usize, verbosity: Verbosity) -> Report {
+        let bar = match verbosity {
+            Verbosity::Normal => ProgressBar::new(ticks as u64),
+            Verbosity::Quiet => ProgressBar::hidden(),
+        };
         let style = ProgressStyle::with_template("{msg:12} {wide_bar} {pos}/{len}  {eta} left");
-        Report { bar: style.map_or(bar.clone(), |style| bar.with_style(style)) }
+        Report { bar: style.map_or(bar.clone(), |style| bar.with_style(style)), verbosity }
     }
 
     /// Names what the next ticks are part of.
@@ -35,11 +49,22 @@ impl Report {
         self.bar.inc(1);
     }
 
-    /// Prints a line.
+    /// Prints a line of progress.
     ///
     /// # Errors
     /// If standard output cannot be written to.
     pub fn line(&self, line: &str) -> Result<()> {
+        match self.verbosity {
+            Verbosity::Normal => self.result(line),
+            Verbosity::Quiet => Ok(()),
+        }
+    }
+
+    /// Prints a line of results.
+    ///
+    /// # Errors
+    /// If standard output cannot be written to.
+    pub fn result(&self, line: &str) -> Result<()> {
         self.bar.suspend(|| writeln!(std::io::stdout(), "{line}"))?;
         Ok(())
     }

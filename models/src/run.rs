@@ -6,7 +6,7 @@ use crate::config::{Config, Training};
 use crate::corpus::{self, Corpus};
 use crate::experiment::{Ended, Experiment};
 use crate::metrics::Record;
-use crate::report::{Report, thousands};
+use crate::report::{Report, Verbosity, thousands};
 use crate::signal::{Signal, Stop};
 use crate::torch;
 use crate::trained::Trained;
@@ -73,7 +73,7 @@ impl TrainArguments {
     ///
     /// # Errors
     /// Those of reading, training and saving, and [`Stopped`].
-    pub fn run(self, threads: usize) -> Result<()> {
+    pub fn run(self, threads: usize, verbosity: Verbosity) -> Result<()> {
         let every = Duration::from_secs(self.save_every);
         let (config, mut run, saved) = match (self.resume, self.config) {
             (Some(path), _) => {
@@ -91,7 +91,7 @@ impl TrainArguments {
         if let Some(path) = &self.out {
             run = Some(RunFolder::create(path, every)?);
         }
-        let report = Report::new(experiment.steps());
+        let report = Report::new(experiment.steps(), verbosity);
         let stop = Stop::on_signals()?;
         if let Ended::Stopped(signal, step) = experiment.train_in(&report, run.as_mut(), &stop)? {
             report.finish();
@@ -102,8 +102,8 @@ impl TrainArguments {
         if let Some(run) = &mut run {
             run.record(&Record::Test { test_perplexity })?;
         }
-        report.line(&format!("test perplexity {test_perplexity:.3}"))?;
-        report.line(&format!("fingerprint of the parameters {:016x}", experiment.fingerprint()))?;
+        report.result(&format!("test perplexity {test_perplexity:.3}"))?;
+        report.result(&format!("fingerprint of the parameters {:016x}", experiment.fingerprint()))?;
         report.finish();
         Ok(())
     }

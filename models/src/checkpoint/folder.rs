@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 const PREFIX: &str = "checkpoint-";
 const LOCK: &str = "lock";
-const METRICS: &str = "metrics.jsonl";
+pub(crate) const METRICS: &str = "metrics.jsonl";
 
 /// The folder of a run that is going on; nobody else writes there.
 pub struct RunFolder {

@@ -5,6 +5,7 @@ mod checkpoints;
 mod damage;
 mod torch;
 
+mod show;
 mod tools;
 
 use std::fs;

@@ -4,14 +4,14 @@ use crate::g2lstm;
 use std::process::Output;
 
 #[track_caller]
-fn printed(arguments: &[&str]) -> String {
+pub fn printed(arguments: &[&str]) -> String {
     let Output { status, stdout, stderr } = g2lstm(arguments);
     assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
     String::from_utf8(stdout).unwrap()
 }
 
 #[track_caller]
-fn check_error(arguments: &[&str], parts: &[&str]) {
+pub fn check_error(arguments: &[&str], parts: &[&str]) {
     let Output { status, stdout: _, stderr } = g2lstm(arguments);
     let message = String::from_utf8_lossy(&stderr);
     assert!(matches!(status.code(), Some(1 | 2)), "{message}");
