@@ -58,8 +58,9 @@ enum Command {
     /// Measures speed.
     #[command(subcommand)]
     Bench(Bench),
-    /// Prints a script that completes commands and options, for example
-    /// `g2lstm completions bash > ~/.local/share/bash-completion/completions/g2lstm`.
+    /// Prints a script by which a shell completes commands and options.
+    ///
+    /// For example `g2lstm completions bash > ~/.local/share/bash-completion/completions/g2lstm`.
     Completions {
         /// The shell that it is for.
         shell: Shell,

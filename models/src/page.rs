@@ -326,7 +326,7 @@ fn visible(token: &str) -> String {
 
 /// A text in pieces that fit into a picture: lines, cut where they are too long.
 fn lines_of(tokens: &[String]) -> Vec<std::ops::Range<usize>> {
-    let widest = if tokens.iter().any(|token| token.chars().count() > 1) { 43 } else { 60 };
+    let widest = if tokens.iter().any(|token| token.chars().count() > 1) { 40 } else { 60 };
     let mut lines = Vec::new();
     let mut start = 0;
     for (k, token) in tokens.iter().enumerate() {
