@@ -48,22 +48,26 @@ pub fn cell_of(layer: &Definition) -> &'static str {
     layer.name.strip_suffix("Layer").unwrap_or(layer.name)
 }
 
-/// The model of that name, in capitals or not.
+/// The model of that name, as it stands in the code or with underscores (`g2_lm`).
 ///
 /// # Errors
 /// If there is none; suggests the nearest name.
 pub fn model(name: &str) -> Result<&'static Definition> {
-    let found = LANGUAGE_MODELS.into_iter().chain(LAYERS).find(|d| d.name.eq_ignore_ascii_case(name));
+    let found = LANGUAGE_MODELS.into_iter().chain(LAYERS).find(|d| is_called(d.name, name));
     found.ok_or_else(|| unknown("model", name, models()))
 }
 
-/// The layer of the cell of that name, in capitals or not.
+/// The layer of the cell of that name, as it stands in the code or with underscores (`g2_lstm`).
 ///
 /// # Errors
 /// If there is none; suggests the nearest name.
 pub fn layer(cell: &str) -> Result<&'static Definition> {
-    let found = LAYERS.into_iter().find(|layer| cell_of(layer).eq_ignore_ascii_case(cell));
+    let found = LAYERS.into_iter().find(|layer| is_called(cell_of(layer), cell));
     found.ok_or_else(|| unknown("cell", cell, cells()))
+}
+
+fn is_called(name: &str, wanted: &str) -> bool {
+    name.eq_ignore_ascii_case(&wanted.replace(['_', '-'], ""))
 }
 
 fn unknown(what: &str, name: &str, known: impl Iterator<Item = &'static str>) -> anyhow::Error {
@@ -103,9 +107,10 @@ mod tests {
     fn the_nearest_name_is_suggested() {
         let message = |result: Result<&Definition>| result.unwrap_err().to_string();
         assert!(message(model("G2L")).contains("did you mean `G2Lm`?"));
-        assert!(message(model("baseline-lm")).contains("did you mean `BaselineLm`?"));
+        assert_eq!(model("baseline-lm").unwrap().name, "BaselineLm");
         assert!(message(layer("noisy")).contains("did you mean `NoisyLstm`?"));
-        assert!(message(layer("g2_lstm")).contains("did you mean `G2Lstm`?"));
+        assert_eq!(layer("g2_lstm").unwrap().name, "G2LstmLayer");
+        assert!(message(layer("g2_lst")).contains("did you mean `G2Lstm`?"));
         assert!(message(layer("???")).contains("there is no cell `???`; choose one of Lstm, "));
     }
 }
