@@ -90,11 +90,9 @@ impl<'c> Trial<'c> {
                 names.push(vec![leaf.name.clone()]);
                 continue;
             };
-            let kind = program.stacks().into_iter().find_map(|kind| match kind {
-                LoopKind::Stack { name, input, hidden, first, .. } if name == stack => Some((input, hidden, first)),
-                _ => None,
-            });
-            let (input, hidden, first) = kind.ok_or_else(|| format!("there is no stack `{stack}`"))?;
+            let Some(LoopKind::Stack { input, hidden, first, .. }) = program.stack(stack) else {
+                return Err(format!("there is no stack `{stack}`"));
+            };
             let widths = bindings.stacks.get(stack).ok_or_else(|| format!("stack `{stack}` is not bound"))?;
             let mut width = first.eval(&bindings.sizes)?;
             let local = leaf.name.strip_prefix(&format!("{stack}.")).unwrap_or(&leaf.name);

@@ -472,17 +472,17 @@ impl Program {
         postcard::from_bytes(bytes).map_err(|error| format!("not an encoded program of this version: {error}"))
     }
 
-    /// The stacks in it, outermost first, each once.
-    pub fn stacks(&self) -> Vec<&LoopKind> {
-        let mut found: Vec<&LoopKind> = Vec::new();
-        for node in &self.graph.nodes {
-            if let Op::Loop(lp) = &node.op
-                && let LoopKind::Stack { name, .. } = &lp.kind
-                && !found.iter().any(|k| matches!(k, LoopKind::Stack { name: n, .. } if n == name))
-            {
-                found.push(&lp.kind);
-            }
+    /// The stack called `name`, wherever in the loops it stands.
+    pub fn stack(&self, name: &str) -> Option<&LoopKind> {
+        fn find<'a>(graph: &'a Graph, wanted: &str) -> Option<&'a LoopKind> {
+            graph.nodes.iter().find_map(|node| match &node.op {
+                Op::Loop(lp) => match &lp.kind {
+                    LoopKind::Stack { name, .. } if name == wanted => Some(&lp.kind),
+                    _ => find(&lp.body, wanted),
+                },
+                _ => None,
+            })
         }
-        found
+        find(&self.graph, name)
     }
 }

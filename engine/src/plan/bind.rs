@@ -1,8 +1,8 @@
 //! Numbers for symbols.
 
 use crate::error::Error;
-use g2_ir::op::{Op, Type};
-use g2_ir::{Graph, LoopKind, Program, Sizes};
+use g2_ir::op::Type;
+use g2_ir::{LoopKind, Program, Sizes};
 use std::collections::BTreeMap;
 
 /// What a program's sizes are: a number for each dimension, and for each stack its layers' widths.
@@ -57,23 +57,6 @@ impl Bindings {
     }
 }
 
-/// Every stack of a program, by name, also those inside of scans.
-fn stacks(program: &Program) -> BTreeMap<String, LoopKind> {
-    fn collect(graph: &Graph, found: &mut BTreeMap<String, LoopKind>) {
-        for node in &graph.nodes {
-            if let Op::Loop(lp) = &node.op {
-                if let LoopKind::Stack { name, .. } = &lp.kind {
-                    found.insert(name.clone(), lp.kind.clone());
-                }
-                collect(&lp.body, found);
-            }
-        }
-    }
-    let mut found = BTreeMap::new();
-    collect(&program.graph, &mut found);
-    found
-}
-
 /// The shapes of leaf `k`: one, or one for each layer.
 pub(crate) fn leaf_shapes(program: &Program, k: usize, bindings: &Bindings) -> Result<LeafShapes, Error> {
     let (ty, name) = (program.leaf_type(k), &program.leaves[k].name);
@@ -87,8 +70,8 @@ pub(crate) fn leaf_shapes(program: &Program, k: usize, bindings: &Bindings) -> R
         program: program.name.clone(),
         message: format!("`{name}` is a family over `{stack}`, which is no stack of the program"),
     };
-    let kind = stacks(program).remove(stack).ok_or_else(missing)?;
-    let layers = bindings.layers(&kind, &bindings.sizes)?;
+    let kind = program.stack(stack).ok_or_else(missing)?;
+    let layers = bindings.layers(kind, &bindings.sizes)?;
     let shapes = layers.iter().map(|sizes| eval(ty, sizes)).collect::<Result<_, _>>()?;
     Ok(LeafShapes { shapes, family: Some(stack.clone()) })
 }

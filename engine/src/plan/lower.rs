@@ -109,9 +109,9 @@ impl<'a> Lower<'a> {
         match &ty.family {
             None => Ok(vec![eval(&context.sizes)?]),
             Some(stack) => {
-                let kind = self.program.graph.nodes.iter().find_map(|node| stack_kind(node, stack));
+                let kind = self.program.stack(stack);
                 let kind = kind.ok_or_else(|| self.defect(format!("there is no stack `{stack}`")))?;
-                self.bindings.layers(&kind, &context.sizes)?.iter().map(eval).collect()
+                self.bindings.layers(kind, &context.sizes)?.iter().map(eval).collect()
             }
         }
     }
@@ -317,14 +317,6 @@ pub(super) fn label(node: &Node) -> String {
     match &node.name {
         Some(name) => format!("{name} = {}", node.op.name()),
         None => node.op.name().to_owned(),
-    }
-}
-
-fn stack_kind(node: &Node, stack: &str) -> Option<g2_ir::LoopKind> {
-    let Op::Loop(lp) = &node.op else { return None };
-    match &lp.kind {
-        kind @ g2_ir::LoopKind::Stack { name, .. } if name == stack => Some(kind.clone()),
-        _ => lp.body.nodes.iter().find_map(|node| stack_kind(node, stack)),
     }
 }
 
